@@ -1,0 +1,110 @@
+# Functions that give every Stadial target the same flags and every layer its own include root, so
+# that an upward include is not merely forbidden but does not compile. Nothing here reaches a project that
+# takes Stadial in with add_subdirectory: flags are private to our targets, defaults apply at top level only.
+
+include(GNUInstallDirs)
+
+if(PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+  if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+    set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+  endif()
+  find_program(STADIAL_CCACHE ccache)
+  mark_as_advanced(STADIAL_CCACHE)
+  if(STADIAL_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_C_COMPILER_LAUNCHER "${STADIAL_CCACHE}")
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${STADIAL_CCACHE}")
+  endif()
+endif()
+
+# Flags for our own code only; consumers of an installed package never see them.
+function(stadial_private_flags target)
+  target_compile_options(${target} PRIVATE
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion
+    $<$<COMPILE_LANGUAGE:CXX>:-Wold-style-cast>
+    -fno-omit-frame-pointer)
+  if(STADIAL_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(STADIAL_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${STADIAL_SANITIZE} -fno-sanitize-recover=all)
+    target_link_options(${target} PRIVATE -fsanitize=${STADIAL_SANITIZE})
+  endif()
+endfunction()
+
+# stadial_add_layer(NAME SOURCES ... DEPENDS ...): a static library `stadial_NAME`, alias `stadial::NAME`.
+# A private dependency that only the build needs (a header-only library) is linked as $<BUILD_INTERFACE:...>,
+# so that an installed package does not ask its users for it.
+function(stadial_add_layer name)
+  cmake_parse_arguments(LAYER "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_library(stadial_${name} STATIC ${LAYER_SOURCES})
+  add_library(stadial::${name} ALIAS stadial_${name})
+  set_target_properties(stadial_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+  target_compile_features(stadial_${name} PUBLIC cxx_std_20)
+  target_include_directories(stadial_${name}
+    PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
+    PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src)
+  target_link_libraries(stadial_${name} PUBLIC ${LAYER_DEPENDS})
+  stadial_private_flags(stadial_${name})
+endfunction()
+
+# The environment of every test: sanitizer options with the suppressions for code that is not ours.
+function(stadial_test_environment out)
+  set(supp "${stadial_SOURCE_DIR}/scripts/sanitizers")
+  set(${out}
+    "ASAN_OPTIONS=allocator_may_return_null=1"
+    "LSAN_OPTIONS=suppressions=${supp}/lsan.supp:print_suppressions=0"
+    "UBSAN_OPTIONS=print_stacktrace=1"
+    "TSAN_OPTIONS=suppressions=${supp}/tsan.supp:ignore_noninstrumented_modules=1:allocator_may_return_null=1" PARENT_SCOPE)
+endfunction()
+
+# stadial_add_test(NAME [GATED] SOURCES ... LINK ... [LABELS ...] [TIMEOUT seconds]): one GoogleTest program, its
+# cases listed to ctest one by one. GATED links the allocation gate into the program. The first label defaults
+# to the folder under tests/. A case may run for 120 seconds unless TIMEOUT says otherwise (twice that under a
+# sanitizer).
+function(stadial_add_test name)
+  cmake_parse_arguments(TEST "GATED" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
+  add_executable(${name} ${TEST_SOURCES})
+  target_link_libraries(${name} PRIVATE ${TEST_LINK} GTest::gmock GTest::gtest_main)
+  if(TEST_GATED)
+    target_link_libraries(${name} PRIVATE stadial::gate)
+  endif()
+  set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)
+  stadial_private_flags(${name})
+  if(NOT TEST_LABELS)
+    file(RELATIVE_PATH TEST_LABELS "${stadial_SOURCE_DIR}/tests" "${CMAKE_CURRENT_SOURCE_DIR}")
+    string(REGEX REPLACE "/.*" "" TEST_LABELS "${TEST_LABELS}")
+  endif()
+  if(NOT TEST_TIMEOUT)
+    set(TEST_TIMEOUT 120)
+  endif()
+  if(STADIAL_SANITIZE)
+    math(EXPR TEST_TIMEOUT "${TEST_TIMEOUT} * 2")
+    # Large test files take three times as long to optimise under a sanitizer; the layers themselves stay optimised.
+    target_compile_options(${name} PRIVATE -O0)
+  endif()
+  stadial_test_environment(environment)
+  # gtest_discover_tests takes a list-valued property only with its separators escaped twice over.
+  string(REPLACE ";" "\\;" TEST_LABELS "${TEST_LABELS}")
+  string(REPLACE ";" "\\;" environment "${environment}")
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT} ENVIRONMENT "${environment}")
+endfunction()
+
+# stadial_add_bench(NAME [GATED] SOURCES ... [LINK ...] [ARGS ...]): one Google Benchmark program (it has its own
+# BENCHMARK_MAIN()), run briefly by ctest so that no benchmark rots.
+function(stadial_add_bench name)
+  cmake_parse_arguments(BENCH "GATED" "" "SOURCES;LINK;ARGS" ${ARGN})
+  add_executable(${name} ${BENCH_SOURCES})
+  target_link_libraries(${name} PRIVATE ${BENCH_LINK} benchmark::benchmark)
+  if(BENCH_GATED)
+    target_link_libraries(${name} PRIVATE stadial::gate)
+  endif()
+  stadial_private_flags(${name})
+  set_property(GLOBAL APPEND PROPERTY STADIAL_BENCHES ${name})
+  if(STADIAL_BUILD_TESTS)
+    add_test(NAME ${name}.smoke COMMAND ${name} --benchmark_min_time=0.01 ${BENCH_ARGS})
+    stadial_test_environment(environment)
+    set_tests_properties(${name}.smoke PROPERTIES LABELS bench TIMEOUT 240 ENVIRONMENT "${environment}")
+  endif()
+endfunction()
