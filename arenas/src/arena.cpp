@@ -1,0 +1,80 @@
+#include "stadial/arenas/arena.h"
+
+#include <unistd.h>
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+
+#include "stadial/arenas/byte_text.h"
+
+namespace stadial::arenas {
+
+alignas(kArenaGranularityBytes) std::byte Arena::noMemory_[kArenaGranularityBytes] = {};
+
+Arena::Arena(const ArenaOptions& options, std::byte* base, std::size_t sizeBytes, std::source_location site) noexcept
+    : name_(options.name), kind_(options.kind), remedy_(options.remedy), site_(site) {
+  STADIAL_ASSERT(base != nullptr || sizeBytes == 0, "an arena needs memory");
+  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(base);
+  const std::size_t skipped = (0 - first) & (kArenaGranularityBytes - 1);
+  if (sizeBytes < skipped + kArenaGranularityBytes) return;  // not one unit: an arena of no bytes
+  base_ = cursor_ = high_ = base + skipped;
+  end_ = base_ + ((sizeBytes - skipped) & ~(kArenaGranularityBytes - 1));
+  PoisonFresh(base_, CapacityBytes());
+}
+
+void Arena::MoveFrom(Arena& other) noexcept {
+  cursor_ = std::exchange(other.cursor_, noMemory_);
+  end_ = std::exchange(other.end_, noMemory_);
+  base_ = std::exchange(other.base_, noMemory_);
+  high_ = std::exchange(other.high_, noMemory_);
+  resetCount_ = std::exchange(other.resetCount_, 0);
+  name_ = std::exchange(other.name_, "moved-from");
+  kind_ = std::exchange(other.kind_, "");
+  remedy_ = std::exchange(other.remedy_, "its memory went to another arena");
+  site_ = other.site_;
+}
+
+const char* Arena::CopyString(std::string_view text) noexcept {
+  STADIAL_ASSERT_COMPARE(text.size(), <, std::numeric_limits<std::size_t>::max(), "text length out of range");
+  char* const copy = static_cast<char*>(Allocate(text.size() + 1, 1));
+  if (!text.empty()) std::memcpy(copy, text.data(), text.size());
+  copy[text.size()] = '\0';
+  return copy;
+}
+
+const char* Arena::Format(const char* format, ...) noexcept {
+  std::va_list arguments;
+  std::va_list measured;
+  va_start(arguments, format);
+  va_copy(measured, arguments);
+  const int length = std::vsnprintf(nullptr, 0, format, measured);
+  va_end(measured);
+  STADIAL_ASSERT_COMPARE_ALWAYS(length, >=, 0, "malformed format");
+  const std::size_t bytes = static_cast<std::size_t>(length) + 1;
+  char* const text = static_cast<char*>(Allocate(bytes, 1));
+  std::vsnprintf(text, bytes, format, arguments);
+  va_end(arguments);
+  return text;
+}
+
+void Arena::Exhausted(std::size_t sizeBytes, std::size_t alignment) const noexcept {
+  char aligned[48] = "";
+  if (alignment > kArenaGranularityBytes) {
+    std::snprintf(aligned, sizeof aligned, " at a multiple of %s", FormatBytes(alignment).Get());
+  }
+  char line[1024];
+  const int formatted = std::snprintf(
+      line, sizeof line,
+      "stadial: %s%sarena '%s' exhausted: asked %s%s, %s left of %s (peak %s in %u %s); %s [created at %s:%u]\n",
+      kind_, kind_[0] == '\0' ? "" : " ", name_, FormatBytes(sizeBytes).Get(), aligned,
+      FormatBytes(RemainingBytes()).Get(), FormatBytes(CapacityBytes()).Get(), FormatBytes(PeakBytes()).Get(),
+      resetCount_ + 1, std::strcmp(kind_, "frame") == 0 ? "frames" : "uses", remedy_, site_.file_name(), static_cast<unsigned>(site_.line()));
+  if (formatted > 0) {
+    const auto length = static_cast<std::size_t>(formatted);
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, length < sizeof line ? length : sizeof line - 1);
+  }
+  std::abort();
+}
+
+}  // namespace stadial::arenas

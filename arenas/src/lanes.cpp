@@ -1,0 +1,60 @@
+#include "stadial/arenas/lanes.h"
+
+#include <algorithm>
+
+#include "stadial/arenas/byte_text.h"
+#include "stadial/arenas/virtual_memory.h"
+
+namespace stadial::arenas {
+
+Result<LaneSet> LaneSet::Carve(const char* name, std::byte* base, std::size_t bytes, std::uint32_t laneCount,
+                               Arena& tableMemory, const char* remedy, std::source_location site) {
+  STADIAL_ASSERT(name != nullptr && remedy != nullptr, "lanes need a name and a remedy");
+  const std::size_t laneBytes = laneCount == 0 ? 0 : bytes / laneCount / PageSize() * PageSize();
+  if (base == nullptr || laneBytes == 0) {
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "%s lanes: %s for %u lanes is less than a page (%s) each; give more bytes or fewer lanes", name,
+                         FormatBytes(base == nullptr ? 0 : bytes).Get(), laneCount, FormatBytes(PageSize()).Get());
+  }
+  const ArenaMark mark = tableMemory.Mark();
+  void* const table = tableMemory.TryAllocate(sizeof(Arena) * laneCount, alignof(Arena));
+  // "lane 4294967295" and its zero, rounded to the arena's granularity.
+  constexpr std::size_t kLaneNameBytes = 16;
+  if (table == nullptr || tableMemory.RemainingBytes() / kLaneNameBytes < laneCount) {
+    tableMemory.RewindTo(mark);
+    return Error::Format(ErrorCode::CapacityExceeded,
+                         "%s lanes: the table of %u lanes needs %s, arena '%s' has %s left; raise that arena", name,
+                         laneCount, FormatBytes((sizeof(Arena) + kLaneNameBytes) * laneCount).Get(), tableMemory.Name(),
+                         FormatBytes(tableMemory.RemainingBytes()).Get());
+  }
+  Arena* const lanes = static_cast<Arena*>(table);
+  for (std::uint32_t index = 0; index < laneCount; ++index) {
+    const ArenaOptions options{.name = tableMemory.Format("lane %u", index), .kind = name, .remedy = remedy};
+    ::new (static_cast<void*>(lanes + index)) Arena(options, base + laneBytes * index, laneBytes, site);
+  }
+  return LaneSet(lanes, laneCount);
+}
+
+void LaneSet::ResetAll() const noexcept {
+  for (std::uint32_t index = 0; index < count_; ++index) lanes_[index].Reset();
+}
+
+std::size_t LaneSet::PeakBytes() const noexcept {
+  std::size_t bytes = 0;
+  for (std::uint32_t index = 0; index < count_; ++index) bytes += lanes_[index].PeakBytes();
+  return bytes;
+}
+
+std::size_t LaneSet::CapacityBytes() const noexcept {
+  std::size_t bytes = 0;
+  for (std::uint32_t index = 0; index < count_; ++index) bytes += lanes_[index].CapacityBytes();
+  return bytes;
+}
+
+std::size_t LaneSet::LanePeakBytesMax() const noexcept {
+  std::size_t bytes = 0;
+  for (std::uint32_t index = 0; index < count_; ++index) bytes = std::max(bytes, lanes_[index].PeakBytes());
+  return bytes;
+}
+
+}  // namespace stadial::arenas

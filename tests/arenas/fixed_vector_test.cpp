@@ -1,0 +1,117 @@
+#include "stadial/arenas/fixed_vector.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "support/arena_buffer.h"
+#include "support/op_program.h"
+
+namespace stadial::arenas {
+namespace {
+
+using testing::ArenaBuffer;
+using testing::Differs;
+using testing::OpRandom;
+
+TEST(FixedVector, FillsToItsCapacityAndNoFurther) {
+  ArenaBuffer buffer;
+  FixedVector<int> vector(buffer.arena, 3);
+  EXPECT_TRUE(vector.IsEmpty());
+  vector.PushBack(1);
+  vector.EmplaceBack(2);
+  EXPECT_TRUE(vector.TryPushBack(3));
+  EXPECT_TRUE(vector.IsFull());
+  EXPECT_FALSE(vector.TryPushBack(4));
+  EXPECT_EQ(vector.TryEmplaceBack(4), nullptr);
+  EXPECT_EQ(vector.Size(), 3u);
+  EXPECT_EQ(vector.Back(), 3);
+  int sum = 0;
+  for (const int value : vector) sum += value;
+  EXPECT_EQ(sum, 6);
+}
+
+TEST(FixedVector, OfNothing) {
+  FixedVector<int> none;
+  EXPECT_EQ(none.Capacity(), 0u);
+  EXPECT_FALSE(none.TryPushBack(1));
+  ArenaBuffer buffer;
+  FixedVector<int> zero(buffer.arena, 0);
+  EXPECT_FALSE(zero.TryPushBack(1));
+}
+
+TEST(FixedVector, MovesItsStorageOver) {
+  ArenaBuffer buffer;
+  FixedVector<int> source(buffer.arena, 2);
+  source.PushBack(7);
+  FixedVector<int> target(std::move(source));
+  EXPECT_EQ(target[0], 7);
+  EXPECT_EQ(source.Capacity(), 0u);  // NOLINT(bugprone-use-after-move): that is what is tested
+  source = std::move(target);
+  EXPECT_EQ(source.Span()[0], 7);
+}
+
+struct Wide {
+  alignas(64) int value;
+};
+TEST(FixedVector, KeepsTheElementsAlignment) {
+  ArenaBuffer buffer;
+  (void)buffer.arena.Allocate(1);
+  FixedVector<Wide> vector(buffer.arena, 2);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(vector.Data()) % 64, 0u);
+}
+
+std::string RunVectorProgram(OpRandom& random, bool broken) {
+  ArenaBuffer buffer;
+  const std::size_t capacity = 1 + random.Below(40);
+  FixedVector<std::uint64_t> vector(buffer.arena, capacity);
+  std::vector<std::uint64_t> model;
+  for (int step = 0; step < 5000; ++step) {
+    const std::size_t choice = random.Below(100);
+    if (choice < 55) {
+      const std::uint64_t value = random.Next();
+      const bool pushed = vector.TryPushBack(value);
+      if (pushed != (model.size() < capacity)) return Differs("step %d: push at size %zu", step, model.size());
+      if (pushed) model.push_back(value);
+    } else if (choice < 75 && !model.empty()) {
+      vector.PopBack();
+      model.pop_back();
+    } else if (choice < 95 && !model.empty()) {
+      const std::size_t index = random.Below(model.size());
+      vector.SwapRemove(index);
+      if (broken) {
+        model.erase(model.begin() + static_cast<std::ptrdiff_t>(index));
+      } else {
+        model[index] = model.back();
+        model.pop_back();
+      }
+    } else if (choice == 95) {
+      vector.Clear();
+      model.clear();
+    } else if (choice > 95) {
+      const std::size_t size = random.Below(model.size() + 1);
+      vector.Truncate(size);
+      model.resize(size);
+    }
+    if (!std::equal(vector.begin(), vector.end(), model.begin(), model.end())) return Differs("step %d: contents", step);
+  }
+  return "";
+}
+
+TEST(FixedVector, ProgramAgreesWithModel) {
+  testing::ExpectAgreement("fixed_vector", [](OpRandom& random) { return RunVectorProgram(random, false); });
+}
+TEST(FixedVector, ProgramCanary) {
+  testing::ExpectCanary("fixed_vector", [](OpRandom& random) { return RunVectorProgram(random, true); });
+}
+
+TEST(FixedVectorDeathTest, OneTooManyAborts) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  ArenaBuffer buffer;
+  FixedVector<int> vector(buffer.arena, 1);
+  vector.PushBack(1);
+  EXPECT_DEATH(vector.PushBack(2), "\\(1 vs 1\\).*FixedVector is full");
+}
+
+}  // namespace
+}  // namespace stadial::arenas
