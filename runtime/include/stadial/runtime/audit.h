@@ -1,0 +1,163 @@
+// FrameAudit collects what each frame did; AuditReport is the account of a run, ready for a screen (PrintAudit) or a
+// file (ToJson). Collecting happens inside frames, in fixed storage, and allocates nothing; building, printing and
+// converting a report allocate, and belong after the last frame.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "stadial/runtime/time_histogram.h"
+
+namespace stadial::runtime {
+
+// What one frame did on its frame thread, between Begin and End.
+struct FrameSample {
+  std::uint64_t frameIndex = 0;
+  std::uint64_t frameNs = 0;          // Begin entered to End left, waiting included
+  std::uint64_t overheadNs = 0;       // of these, the runtime's own: without node code, driver calls and waiting
+  std::uint64_t heapAllocations = 0;  // by this process's code; the driver's are counted by the gate
+  std::uint64_t heapFrees = 0;
+  std::uint64_t vmSyscalls = 0;
+  std::uint64_t minorFaults = 0;
+  bool compiled = false;              // a plan was built in this frame: it is not a steady one
+};
+
+struct AuditFrames {
+  std::uint64_t total = 0;
+  std::uint64_t warmup = 0;   // the first frames, not counted below
+  std::uint64_t compile = 0;  // frames after the warm-up in which a plan was built: Compile phase, not steady
+  std::uint64_t steady = 0;   // the rest
+};
+
+struct AuditFrameThreads {  // sums over the steady frames
+  std::uint64_t heapAllocations = 0;
+  std::uint64_t heapFrees = 0;
+  std::uint64_t vmSyscalls = 0;
+  std::uint64_t minorFaults = 0;
+};
+
+// FrameAudit: the collector. Lives in Setup memory. Threads: the frame thread.
+class FrameAudit {
+ public:
+  explicit FrameAudit(std::uint64_t warmupFrames = 0) noexcept : warmupFrames_(warmupFrames) {}
+
+  void Record(const FrameSample& sample) noexcept;
+
+  const AuditFrames& Frames() const noexcept { return frames_; }
+  const AuditFrameThreads& Steady() const noexcept { return steady_; }
+  const TimeHistogram& FrameTimes() const noexcept { return frameTimes_; }        // steady frames
+  const TimeHistogram& OverheadTimes() const noexcept { return overheadTimes_; }  // steady frames
+  // The first steady frame that allocated, freed, made a VM syscall or faulted; ~0 when none did.
+  std::uint64_t FirstOffendingFrame() const noexcept { return firstOffendingFrame_; }
+  // True from the end of the last warm-up frame on.
+  bool IsSteady() const noexcept { return frames_.total >= warmupFrames_; }
+
+  // What only higher layers know; they set it when it changes, and the report repeats it.
+  void SetValidationMessages(std::uint64_t count) noexcept { validationMessages_ = count; }
+  void SetDriverCallbackAllocations(std::uint64_t inSteadyFrames) noexcept { callbackAllocations_ = inSteadyFrames; }
+  std::uint64_t ValidationMessages() const noexcept { return validationMessages_; }
+  std::uint64_t DriverCallbackAllocations() const noexcept { return callbackAllocations_; }
+
+ private:
+  std::uint64_t warmupFrames_;
+  std::uint64_t validationMessages_ = 0;
+  std::uint64_t callbackAllocations_ = 0;
+  std::uint64_t firstOffendingFrame_ = ~std::uint64_t{0};
+  AuditFrames frames_;
+  AuditFrameThreads steady_;
+  TimeHistogram frameTimes_;
+  TimeHistogram overheadTimes_;
+};
+
+struct AuditModule {
+  std::string path{};
+  std::string reason{};
+};
+
+struct AuditDevice {  // filled in by gpu
+  std::string name{};
+  std::string type{};    // "discrete", "integrated", "virtual", "cpu"
+  std::string driver{};  // name and version as the driver states them
+  std::string apiVersion{};
+  std::string note{};    // what its driver does in a frame, where that is known
+};
+
+struct AuditFallback {
+  std::string name{};
+  std::string owner{};
+  std::uint64_t budgetBytes = 0;
+  std::uint64_t allocations = 0;
+  std::uint64_t peakBytes = 0;
+  std::uint64_t refused = 0;
+};
+
+struct AuditArena {
+  std::string name{};
+  std::uint64_t reservedBytes = 0;
+  std::uint64_t committedBytes = 0;
+  std::uint64_t peakBytes = 0;
+};
+
+struct AuditTimes {  // microseconds
+  double p50 = 0, p99 = 0, p999 = 0, max = 0;
+};
+
+enum class AuditVerdict : std::uint8_t {
+  Pass,
+  Fail,        // something happened that must not
+  Incomplete,  // nothing was seen, but not everything was watched
+};
+const char* ToString(AuditVerdict verdict) noexcept;
+
+struct AuditReport {
+  struct {
+    std::string state;     // "ARMED", "PARTIAL", "DISARMED"
+    std::string selftest;  // what the self-test found, in words
+    std::string policy;    // what a frame does about an allocation
+    bool counts = false;   // false: the policy lets allocations pass unseen
+    std::vector<AuditModule> uncoveredModules;
+  } gate;
+  std::vector<AuditDevice> devices;
+  AuditFrames frames;
+  AuditFrameThreads frameThreads;
+  struct {
+    bool vmSyscalls = false;        // is there a witness for VM syscalls?
+    std::string reason;             // why not
+    bool minorFaults = false;       // are this thread's page faults the program's own?
+    std::string minorFaultsReason;  // why not
+  } witness;
+  struct {
+    double callbackAllocationsPerFrame = 0;
+    // Since the warm-up: the driver's own mallocs in its calls, on frame (and worker) threads and on the submit thread,
+    // and the mallocs of unregistered threads while frames ran.
+    std::uint64_t directFrameThread = 0;
+    std::uint64_t directSubmitThread = 0;
+    std::uint64_t otherThreads = 0;
+  } driver;
+  std::vector<AuditFallback> fallbacks;
+  std::vector<AuditArena> arenas;
+  AuditTimes frameTimeUs;
+  AuditTimes runtimeOverheadUs;
+  std::uint64_t validationMessages = 0;
+  std::uint64_t firstOffendingFrame = ~std::uint64_t{0};
+  AuditVerdict verdict = AuditVerdict::Incomplete;
+  std::vector<std::string> reasons;  // why it is not a pass; empty for one
+};
+
+// Fills in frames, frameThreads, times, validationMessages, driver callbacks per frame from what was collected.
+void FillReport(const FrameAudit& audit, AuditReport& report);
+
+// Decides verdict and reasons from the other fields; call it again after changing one.
+//   fail        a steady frame allocated, freed, made a VM syscall or faulted; validation messages; a fallback refused
+//   incomplete  the gate is not ARMED or was told to allow, no witness for VM syscalls or for faults, or no steady frame
+void Judge(AuditReport& report);
+
+// The JSON keys are the names of the fields above in snake_case; docs with the example in tests/runtime/audit_test.cpp.
+std::string ToJson(const AuditReport& report);
+
+// About twenty lines for a person. `file` must be open for writing.
+void PrintAudit(const AuditReport& report, std::FILE* file);
+
+}  // namespace stadial::runtime

@@ -1,0 +1,59 @@
+// The phases of a Stadial program, and the checked state machine between them (R4):
+//
+//   Setup ──> Compile <──> Frame
+//     │          │           │
+//     └──────────┴───────────┴──> Shutdown
+//
+// Setup carves everything that lives as long as the process. Compile builds a plan. Frame means that the frame
+// loop is live: it covers every frame and what the program does between two frames. Shutdown is final.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <source_location>
+
+#include "stadial/arenas/result.h"
+
+namespace stadial::runtime {
+
+using arenas::Error;
+using arenas::ErrorCode;
+using arenas::Result;
+
+enum class Phase : std::uint8_t { Setup, Compile, Frame, Shutdown };
+
+// The phase's name, as printed in messages ("Setup").
+const char* ToString(Phase phase) noexcept;
+
+// Is `to` reachable from `from` in one step? No phase may follow itself.
+bool IsLegalTransition(Phase from, Phase to) noexcept;
+
+// Threads: one thread (the frame thread) makes transitions; Current may be read from any thread.
+// Cost: Current is one load. Nothing here allocates.
+class PhaseMachine {
+ public:
+  // Starts in Setup; `site` is the "last transition" until the first one.
+  explicit PhaseMachine(std::source_location site = std::source_location::current()) noexcept : lastSite_(site) {}
+  PhaseMachine(const PhaseMachine&) = delete;
+  PhaseMachine& operator=(const PhaseMachine&) = delete;
+
+  Phase Current() const noexcept { return current_.load(std::memory_order_acquire); }
+
+  // A wrong transition changes nothing; its error (WrongPhase) names both phases, the call site, the site of the
+  // last transition, and the phases that are legal next.
+  Result<void> Transition(Phase to, std::source_location site = std::source_location::current()) noexcept;
+
+  // Ok in `wanted`, otherwise WrongPhase, naming `operation`, both phases and both sites.
+  Result<void> Require(Phase wanted, const char* operation,
+                       std::source_location site = std::source_location::current()) const noexcept;
+
+  std::source_location LastTransitionSite() const noexcept { return lastSite_; }
+  std::uint64_t TransitionCount() const noexcept { return transitions_; }
+
+ private:
+  std::atomic<Phase> current_{Phase::Setup};
+  std::uint64_t transitions_ = 0;
+  std::source_location lastSite_;
+};
+
+}  // namespace stadial::runtime

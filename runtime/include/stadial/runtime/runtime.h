@@ -1,0 +1,105 @@
+// Runtime: one reserved region, its segments and phases, and everything of the runtime layer wired together.
+//
+//   auto runtime = Runtime::Create({.name = "game"}).Value();     // phase Setup; this is the frame thread now
+//   ... carve from runtime->SetupArena() ...
+//   runtime->SealSetup();                                         // phase Compile; nothing more can be carved
+//   ... build a plan in runtime->Compile() ...
+//   FrameContext* frame = runtime->Frames().Begin().Value();      // phase Frame: the gate is closed
+//   runtime->Frames().End(frame->completionValue);
+//   AuditReport report = runtime->BuildAudit();
+//   runtime->Shutdown();                                          // also done by the destructor
+//
+// Memory map: | Setup | compile_a | compile_b | frame_0 .. frame_N-1 | driver | fallback |, guards between. The Runtime
+// itself lives in its Setup segment; nothing of it is on the heap. Capacities are those of RuntimeOptions; sizes are
+// rounded up to whole pages.
+// Threads: the creating thread becomes the frame thread; all calls are its own unless a member says otherwise.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <source_location>
+
+#include "stadial/arenas/arena.h"
+#include "stadial/arenas/region.h"
+#include "stadial/arenas/result.h"
+#include "stadial/arenas/size_literals.h"
+#include "stadial/runtime/audit.h"
+#include "stadial/runtime/compile_memory.h"
+#include "stadial/runtime/event_bus.h"
+#include "stadial/runtime/frame_loop.h"
+#include "stadial/runtime/gate.h"
+#include "stadial/runtime/log.h"
+#include "stadial/runtime/phase.h"
+
+namespace stadial::runtime {
+
+class FallbackRegistry;
+
+struct RuntimeOptions {
+  const char* name = "stadial";
+  arenas::RegionOptions region = {};
+  std::size_t setupBytes = std::size_t{16} << 20;
+  std::size_t compileBytes = std::size_t{4} << 20;    // of each half
+  std::size_t frameLaneBytes = std::size_t{1} << 20;  // of each lane of each frame slot
+  std::size_t driverBytes = std::size_t{64} << 20;    // committed when DriverSegment is first asked for
+  std::size_t fallbackBytes = std::size_t{64} << 20;  // rounded up to 64 MiB
+  std::uint32_t framesInFlight = 2;                   // 1 to kFramesInFlightMax
+  std::uint32_t lanes = 1;                            // 1 to kLanesMax: the frame thread's and one per worker
+  GatePolicy framePolicy = GatePolicy::Trap;          // what a frame does about malloc and free
+  std::uint64_t waitDeadlineNs = kWaitDeadlineNsDefault;
+  bool kernelWitness = true;                          // count VM syscalls of the frame thread
+  std::uint64_t warmupFrames = 60;                    // not judged by the audit
+  std::size_t eventCapacity = kEventCapacityDefault;  // of Events(); a graph sizes it again
+  std::size_t eventGrowthBytes = std::size_t{4} << 20;  // budget of the bus's designated fallback
+  EventBusOptions events = {};
+  LogSink log = {};
+};
+
+class Runtime;
+struct RuntimeDeleter {
+  void operator()(Runtime* runtime) const noexcept;
+};
+using RuntimePtr = std::unique_ptr<Runtime, RuntimeDeleter>;
+
+class Runtime {
+ public:
+  // InvalidArgument: an option out of range (named, with its value and range). AddressSpace, OutOfMemory: what was
+  // asked, what limits it, what to change.
+  static Result<RuntimePtr> Create(const RuntimeOptions& options = {},
+                                   std::source_location site = std::source_location::current()) noexcept;
+
+  // Asserts after SealSetup (R5).
+  arenas::Arena& SetupArena() noexcept;
+  // Phase Setup to Compile. WrongPhase otherwise.
+  Result<void> SealSetup(std::source_location site = std::source_location::current()) noexcept;
+  // Waits for the last frame (the error is reported, and shutdown goes on); phase Shutdown. WrongPhase when called
+  // twice or inside a frame.
+  Result<void> Shutdown(std::source_location site = std::source_location::current()) noexcept;
+
+  PhaseMachine& Phases() noexcept;
+  CompileMemory& Compile() noexcept;
+  FrameLoop& Frames() noexcept;
+  // NodeDirty and ResourceInvalidated are pinned here, besides the bus's own built-in policies.
+  EventBus& Events() noexcept;
+  FallbackRegistry& Fallbacks() noexcept;
+  FrameAudit& Audit() noexcept;
+  arenas::Region& GetRegion() noexcept;
+  // The Driver segment, committed and pre-faulted when first asked for, which must happen in Setup. Open returns
+  // WrongPhase, OutOfMemory, or InvalidArgument when driverBytes is 0; the other asserts.
+  Result<arenas::Segment*> OpenDriverSegment() noexcept;
+  arenas::Segment& DriverSegment() noexcept;
+  const RuntimeOptions& Options() const noexcept;  // sizes as rounded
+
+  // The account of the run so far: gate, frames, fallbacks, arenas, times, verdict. Allocates; not inside a frame
+  // (asserted). gpu adds its devices and calls Judge again.
+  AuditReport BuildAudit();
+
+ private:
+  friend struct RuntimeDeleter;
+  struct State;
+  explicit Runtime(State& state) noexcept : state_(&state) {}
+  std::size_t PeakBytesOf(const arenas::Segment& segment) const noexcept;
+  State* state_;
+};
+
+}  // namespace stadial::runtime

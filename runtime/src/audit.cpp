@@ -1,0 +1,231 @@
+#include "stadial/runtime/audit.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "stadial/arenas/byte_text.h"
+
+namespace stadial::runtime {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::uint64_t kNoFrame = ~std::uint64_t{0};
+
+AuditTimes TimesOf(const TimeHistogram& histogram) {
+  return {.p50 = histogram.PercentileNs(0.50) / 1000.0,
+          .p99 = histogram.PercentileNs(0.99) / 1000.0,
+          .p999 = histogram.PercentileNs(0.999) / 1000.0,
+          .max = static_cast<double>(histogram.MaxNs()) / 1000.0};
+}
+
+Json ToJsonTimes(const AuditTimes& times) {
+  // Tenths of a nanosecond: more digits would only be noise.
+  const auto round = [](double us) { return static_cast<double>(static_cast<std::int64_t>(us * 1e4 + 0.5)) / 1e4; };
+  return {{"p50", round(times.p50)}, {"p99", round(times.p99)}, {"p999", round(times.p999)}, {"max", round(times.max)}};
+}
+
+unsigned long long Wide(std::uint64_t value) { return value; }
+
+void AddReason(AuditReport& report, AuditVerdict verdict, std::string reason) {
+  // A failure outweighs a gap in the evidence.
+  if (report.verdict != AuditVerdict::Fail) report.verdict = verdict;
+  report.reasons.push_back(std::move(reason));
+}
+
+}  // namespace
+
+const char* ToString(AuditVerdict verdict) noexcept {
+  switch (verdict) {
+    case AuditVerdict::Pass: return "pass";
+    case AuditVerdict::Fail: return "fail";
+    case AuditVerdict::Incomplete: return "incomplete";
+  }
+  return "unknown";
+}
+
+void FrameAudit::Record(const FrameSample& sample) noexcept {
+  ++frames_.total;
+  if (frames_.total <= warmupFrames_) {
+    ++frames_.warmup;
+    return;
+  }
+  if (sample.compiled) {
+    ++frames_.compile;
+    return;
+  }
+  ++frames_.steady;
+  steady_.heapAllocations += sample.heapAllocations;
+  steady_.heapFrees += sample.heapFrees;
+  steady_.vmSyscalls += sample.vmSyscalls;
+  steady_.minorFaults += sample.minorFaults;
+  if ((sample.heapAllocations | sample.heapFrees | sample.vmSyscalls | sample.minorFaults) != 0 &&
+      firstOffendingFrame_ == kNoFrame) [[unlikely]] {
+    firstOffendingFrame_ = sample.frameIndex;
+  }
+  frameTimes_.Record(sample.frameNs);
+  overheadTimes_.Record(sample.overheadNs);
+}
+
+void FillReport(const FrameAudit& audit, AuditReport& report) {
+  report.frames = audit.Frames();
+  report.frameThreads = audit.Steady();
+  report.firstOffendingFrame = audit.FirstOffendingFrame();
+  report.frameTimeUs = TimesOf(audit.FrameTimes());
+  report.runtimeOverheadUs = TimesOf(audit.OverheadTimes());
+  report.validationMessages = audit.ValidationMessages();
+  const std::uint64_t steady = audit.Frames().steady;
+  report.driver.callbackAllocationsPerFrame =
+      steady == 0 ? 0.0 : static_cast<double>(audit.DriverCallbackAllocations()) / static_cast<double>(steady);
+}
+
+void Judge(AuditReport& report) {
+  report.verdict = AuditVerdict::Pass;
+  report.reasons.clear();
+  const AuditFrameThreads& seen = report.frameThreads;
+  const auto fail = [&](std::uint64_t count, const char* what) {
+    if (count == 0) return;
+    std::string reason = std::to_string(count) + " " + what + " on frame threads in steady frames";
+    if (report.firstOffendingFrame != kNoFrame) reason += ", first in frame " + std::to_string(report.firstOffendingFrame);
+    AddReason(report, AuditVerdict::Fail, std::move(reason));
+  };
+  fail(seen.heapAllocations, "heap allocations");
+  fail(seen.heapFrees, "heap frees");
+  fail(seen.vmSyscalls, "VM system calls");
+  fail(seen.minorFaults, "minor page faults");
+  if (report.validationMessages != 0) {
+    AddReason(report, AuditVerdict::Fail, std::to_string(report.validationMessages) + " validation messages");
+  }
+  for (const AuditFallback& fallback : report.fallbacks) {
+    if (fallback.refused == 0) continue;
+    AddReason(report, AuditVerdict::Fail,
+              "fallback '" + fallback.name + "' refused " + std::to_string(fallback.refused) +
+                  " requests; raise its budget or the capacity in front of it");
+  }
+  if (report.frames.steady == 0) {
+    AddReason(report, AuditVerdict::Incomplete,
+              "no steady frame: " + std::to_string(report.frames.total) + " frames ran, " +
+                  std::to_string(report.frames.warmup) + " of them warm-up");
+  }
+  if (report.gate.state != "ARMED") {
+    AddReason(report, AuditVerdict::Incomplete, "the gate is " + report.gate.state + ": " + report.gate.selftest);
+  } else if (!report.gate.counts) {
+    AddReason(report, AuditVerdict::Incomplete, "the gate's policy '" + report.gate.policy + "' does not count");
+  }
+  if (!report.witness.vmSyscalls) {
+    AddReason(report, AuditVerdict::Incomplete, "no witness for VM system calls: " + report.witness.reason);
+  }
+  if (!report.witness.minorFaults) {
+    AddReason(report, AuditVerdict::Incomplete, "no witness for minor page faults: " + report.witness.minorFaultsReason);
+  }
+}
+
+std::string ToJson(const AuditReport& report) {
+  Json json;
+  Json modules = Json::array();
+  for (const AuditModule& module : report.gate.uncoveredModules) {
+    modules.push_back({{"path", module.path}, {"reason", module.reason}});
+  }
+  json["gate"] = {{"state", report.gate.state},
+                  {"selftest", report.gate.selftest},
+                  {"policy", report.gate.policy},
+                  {"uncovered_modules", modules}};
+  json["devices"] = Json::array();
+  for (const AuditDevice& device : report.devices) {
+    json["devices"].push_back({{"name", device.name},
+                               {"type", device.type},
+                               {"driver", device.driver},
+                               {"api_version", device.apiVersion},
+                               {"note", device.note}});
+  }
+  json["frames"] = {{"total", report.frames.total},
+                    {"warmup", report.frames.warmup},
+                    {"compile", report.frames.compile},
+                    {"steady", report.frames.steady}};
+  json["frame_threads"] = {{"heap_allocations", report.frameThreads.heapAllocations},
+                           {"heap_frees", report.frameThreads.heapFrees},
+                           {"vm_syscalls", report.frameThreads.vmSyscalls},
+                           {"minor_faults", report.frameThreads.minorFaults}};
+  json["witness"] = {{"vm_syscalls", report.witness.vmSyscalls},
+                     {"reason", report.witness.reason},
+                     {"minor_faults", report.witness.minorFaults},
+                     {"minor_faults_reason", report.witness.minorFaultsReason}};
+  json["driver"] = {{"callback_allocations_per_frame", report.driver.callbackAllocationsPerFrame},
+                    {"direct_frame_thread", report.driver.directFrameThread},
+                    {"direct_submit_thread", report.driver.directSubmitThread},
+                    {"other_threads", report.driver.otherThreads}};
+  json["fallbacks"] = Json::array();
+  for (const AuditFallback& fallback : report.fallbacks) {
+    json["fallbacks"].push_back({{"name", fallback.name},
+                                 {"owner", fallback.owner},
+                                 {"budget_bytes", fallback.budgetBytes},
+                                 {"allocations", fallback.allocations},
+                                 {"peak_bytes", fallback.peakBytes},
+                                 {"refused", fallback.refused}});
+  }
+  json["arenas"] = Json::array();
+  for (const AuditArena& arena : report.arenas) {
+    json["arenas"].push_back({{"name", arena.name},
+                              {"reserved_bytes", arena.reservedBytes},
+                              {"committed_bytes", arena.committedBytes},
+                              {"peak_bytes", arena.peakBytes}});
+  }
+  json["frame_time_us"] = ToJsonTimes(report.frameTimeUs);
+  json["runtime_overhead_us"] = ToJsonTimes(report.runtimeOverheadUs);
+  json["validation_messages"] = report.validationMessages;
+  json["first_offending_frame"] = report.firstOffendingFrame == kNoFrame ? Json(nullptr) : Json(report.firstOffendingFrame);
+  json["verdict"] = ToString(report.verdict);
+  json["reasons"] = report.reasons;
+  // Driver and device names are whatever bytes a driver returns: replace what is not UTF-8 instead of throwing.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+void PrintAudit(const AuditReport& report, std::FILE* file) {
+  std::fprintf(file, "gate           %s, policy %s: %s\n", report.gate.state.c_str(), report.gate.policy.c_str(),
+               report.gate.selftest.c_str());
+  for (const AuditModule& module : report.gate.uncoveredModules) {
+    std::fprintf(file, "  uncovered    %s: %s\n", module.path.c_str(), module.reason.c_str());
+  }
+  for (const AuditDevice& device : report.devices) {
+    std::fprintf(file, "device         %s (%s, %s, Vulkan %s)%s%s\n", device.name.c_str(), device.type.c_str(),
+                 device.driver.c_str(), device.apiVersion.c_str(), device.note.empty() ? "" : ": ", device.note.c_str());
+  }
+  std::fprintf(file, "frames         %llu: %llu warm-up, %llu compiling, %llu steady\n", Wide(report.frames.total),
+               Wide(report.frames.warmup), Wide(report.frames.compile), Wide(report.frames.steady));
+  std::fprintf(file, "frame threads  %llu heap allocations, %llu frees, ", Wide(report.frameThreads.heapAllocations),
+               Wide(report.frameThreads.heapFrees));
+  if (report.witness.vmSyscalls) {
+    std::fprintf(file, "%llu VM system calls, ", Wide(report.frameThreads.vmSyscalls));
+  } else {
+    std::fprintf(file, "VM system calls not watched, ");
+  }
+  if (report.witness.minorFaults) {
+    std::fprintf(file, "%llu minor faults (steady frames)\n", Wide(report.frameThreads.minorFaults));
+  } else {
+    std::fprintf(file, "minor faults not watched (steady frames)\n");
+  }
+  std::fprintf(file, "driver         %.2f callback allocations a frame; direct: %llu on frame threads, %llu on the submit "
+               "thread, %llu on others\n",
+               report.driver.callbackAllocationsPerFrame, Wide(report.driver.directFrameThread),
+               Wide(report.driver.directSubmitThread), Wide(report.driver.otherThreads));
+  for (const AuditFallback& fallback : report.fallbacks) {
+    std::fprintf(file, "fallback       %s (%s): %llu allocations, peak %s of %s, %llu refused\n", fallback.name.c_str(),
+                 fallback.owner.c_str(), Wide(fallback.allocations), arenas::FormatBytes(fallback.peakBytes).Get(),
+                 arenas::FormatBytes(fallback.budgetBytes).Get(), Wide(fallback.refused));
+  }
+  for (const AuditArena& arena : report.arenas) {
+    std::fprintf(file, "arena          %-12s peak %s, committed %s, reserved %s\n", arena.name.c_str(),
+                 arenas::FormatBytes(arena.peakBytes).Get(), arenas::FormatBytes(arena.committedBytes).Get(),
+                 arenas::FormatBytes(arena.reservedBytes).Get());
+  }
+  const auto times = [file](const char* name, const AuditTimes& us) {
+    std::fprintf(file, "%-14s p50 %.2f  p99 %.2f  p99.9 %.2f  max %.2f us\n", name, us.p50, us.p99, us.p999, us.max);
+  };
+  times("frame time", report.frameTimeUs);
+  times("runtime part", report.runtimeOverheadUs);
+  std::fprintf(file, "validation     %llu messages\n", Wide(report.validationMessages));
+  std::fprintf(file, "verdict        %s\n", ToString(report.verdict));
+  for (const std::string& reason : report.reasons) std::fprintf(file, "  because      %s\n", reason.c_str());
+}
+
+}  // namespace stadial::runtime

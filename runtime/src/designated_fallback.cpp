@@ -1,0 +1,143 @@
+#include "stadial/runtime/designated_fallback.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "stadial/arenas/assert.h"
+#include "stadial/runtime/gate_state.h"
+
+namespace stadial::runtime {
+namespace {
+
+// Stands right before every block that a site hands out.
+struct BlockPrefix {
+  const FallbackSite* site;
+  std::uint32_t offsetBytes;  // from the start of the heap's block to the site's
+  std::uint32_t mark;
+};
+constexpr std::size_t kPrefixBytes = 16;
+static_assert(sizeof(BlockPrefix) == kPrefixBytes);
+
+constexpr std::uint32_t kLiveMark = 0x5AD1A1F0;
+constexpr std::uint32_t kFreedMark = 0xDEADF0F0;
+
+BlockPrefix* PrefixOf(void* block) noexcept { return reinterpret_cast<BlockPrefix*>(static_cast<std::byte*>(block) - kPrefixBytes); }
+
+template <class Value>
+void RaiseTo(std::atomic<Value>& peak, Value value) noexcept {
+  Value seen = peak.load(std::memory_order_relaxed);
+  while (seen < value && !peak.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
+  }
+}
+
+}  // namespace
+
+void* FallbackSite::TryAllocate(std::size_t sizeBytes, std::size_t alignment) noexcept {
+  const auto refuse = [](std::atomic<std::uint64_t>& cause) noexcept -> void* {
+    cause.fetch_add(1, std::memory_order_relaxed);
+    return nullptr;
+  };
+  sizeBytes = std::max<std::size_t>(sizeBytes, 1);
+  alignment = std::max(alignment, kPrefixBytes);
+  if (heap_ == nullptr || sizeBytes > budgetBytes_) return refuse(refusedByBudget_);
+  if (alignment > arenas::FallbackHeap::kAlignmentMax) return refuse(refusedByHeap_);
+  if (ownerThread_ != &detail::gateThread) return refuse(refusedByThread_);
+
+  // Only the owning thread gets here, so load and add need not be one step; frees on other threads only lower it.
+  const std::uint64_t live = bytes_.load(std::memory_order_relaxed);
+  if (live > budgetBytes_ - sizeBytes) return refuse(refusedByBudget_);
+  const std::uint32_t thisFrame = allocationsThisFrame_.load(std::memory_order_relaxed);
+  if (countPerFrameMax_ != 0 && thisFrame >= countPerFrameMax_) return refuse(refusedByFrame_);
+
+  // The prefix takes one alignment unit, so that the block behind it is aligned.
+  auto* const start = static_cast<std::byte*>(heap_->TryAllocate(alignment + sizeBytes, alignment));
+  if (start == nullptr) return refuse(refusedByHeap_);
+  void* const block = start + alignment;
+  *PrefixOf(block) = {this, static_cast<std::uint32_t>(alignment), kLiveMark};
+
+  RaiseTo(peakBytes_, bytes_.fetch_add(sizeBytes, std::memory_order_relaxed) + sizeBytes);
+  allocations_.fetch_add(1, std::memory_order_relaxed);
+  allocationsThisFrame_.store(thisFrame + 1, std::memory_order_relaxed);
+  RaiseTo(allocationsInWorstFrame_, thisFrame + 1);
+  return block;
+}
+
+void FallbackSite::Free(void* block) noexcept {
+  if (block == nullptr) return;
+  STADIAL_ASSERT_ALWAYS(heap_ != nullptr && heap_->Contains(block), "the block does not lie in the Fallback segment");
+  BlockPrefix* const prefix = PrefixOf(block);
+  STADIAL_ASSERT_COMPARE_ALWAYS(prefix->mark, ==, kLiveMark, "not a live block of a fallback site (freed twice?)");
+  STADIAL_ASSERT_COMPARE_ALWAYS(prefix->site, ==, static_cast<const FallbackSite*>(this), "the block belongs to another fallback site");
+  std::byte* const start = static_cast<std::byte*>(block) - prefix->offsetBytes;
+  const std::size_t sizeBytes = heap_->SizeOf(start) - prefix->offsetBytes;
+  prefix->mark = kFreedMark;
+  bytes_.fetch_sub(sizeBytes, std::memory_order_relaxed);
+  frees_.fetch_add(1, std::memory_order_relaxed);
+  heap_->Free(start);
+}
+
+FallbackSiteStats FallbackSite::Stats() const noexcept {
+  FallbackSiteStats stats;
+  stats.allocations = allocations_.load(std::memory_order_relaxed);
+  stats.frees = frees_.load(std::memory_order_relaxed);
+  stats.bytes = bytes_.load(std::memory_order_relaxed);
+  stats.peakBytes = peakBytes_.load(std::memory_order_relaxed);
+  stats.refusedByBudget = refusedByBudget_.load(std::memory_order_relaxed);
+  stats.refusedByFrame = refusedByFrame_.load(std::memory_order_relaxed);
+  stats.refusedByHeap = refusedByHeap_.load(std::memory_order_relaxed);
+  stats.refusedByThread = refusedByThread_.load(std::memory_order_relaxed);
+  stats.refused = stats.refusedByBudget + stats.refusedByFrame + stats.refusedByHeap + stats.refusedByThread;
+  stats.allocationsThisFrame = allocationsThisFrame_.load(std::memory_order_relaxed);
+  stats.allocationsInWorstFrame = allocationsInWorstFrame_.load(std::memory_order_relaxed);
+  return stats;
+}
+
+Result<FallbackRegistry*> FallbackRegistry::Create(arenas::FallbackHeap& heap, std::uint32_t sitesMax,
+                                                   arenas::Arena& memory) noexcept {
+  if (sitesMax == 0) return Error::Format(ErrorCode::InvalidArgument, "a fallback registry needs room for at least one site");
+  const std::size_t sitesBytes = sitesMax * sizeof(FallbackSite);
+  void* const sites = memory.TryAllocate(sitesBytes, alignof(FallbackSite));
+  void* const registry = memory.TryAllocate(sizeof(FallbackRegistry), alignof(FallbackRegistry));
+  if (sites == nullptr || registry == nullptr) {
+    return Error::Format(ErrorCode::CapacityExceeded,
+                         "no room for %u fallback sites: asked %zu B, %zu B left of arena '%s'; raise setupBytes", sitesMax,
+                         sitesBytes + sizeof(FallbackRegistry), memory.RemainingBytes(), memory.Name());
+  }
+  return ::new (registry) FallbackRegistry(heap, static_cast<FallbackSite*>(sites), sitesMax);
+}
+
+Result<FallbackSite*> FallbackRegistry::Register(const char* name, const char* owner, std::size_t budgetBytes,
+                                                 std::uint32_t countPerFrameMax) noexcept {
+  const char* const shown = name == nullptr ? "(null)" : name;
+  if (sealed_) {
+    return Error::Format(ErrorCode::WrongPhase, "fallback site '%s' registered after Setup was sealed; register it in Setup", shown);
+  }
+  if (name == nullptr || name[0] == '\0' || owner == nullptr || owner[0] == '\0' || budgetBytes == 0) {
+    return Error::Format(ErrorCode::InvalidArgument, "fallback site '%s' needs a name, an owner and a budget above 0 B", shown);
+  }
+  if (const FallbackSite* const taken = Find(name); taken != nullptr) {
+    return Error::Format(ErrorCode::InvalidArgument, "fallback site '%s' is registered already, by '%s'", name, taken->Owner());
+  }
+  if (siteCount_ == sitesMax_) {
+    return Error::Format(ErrorCode::CapacityExceeded, "fallback site '%s' does not fit: %u of %u sites are registered; raise the "
+                         "number of sites at Create", name, siteCount_, sitesMax_);
+  }
+  FallbackSite* const site = ::new (&sites_[siteCount_]) FallbackSite(name, owner, budgetBytes, countPerFrameMax);
+  site->heap_ = &heap_;
+  site->ownerThread_ = &detail::gateThread;
+  ++siteCount_;
+  return site;
+}
+
+void FallbackRegistry::BeginFrame() noexcept {
+  for (FallbackSite& site : Sites()) site.allocationsThisFrame_.store(0, std::memory_order_relaxed);
+}
+
+FallbackSite* FallbackRegistry::Find(const char* name) noexcept {
+  const auto sites = Sites();
+  const auto found = std::find_if(sites.begin(), sites.end(),
+                                  [=](const FallbackSite& site) noexcept { return std::strcmp(site.Name(), name) == 0; });
+  return found == sites.end() ? nullptr : &*found;
+}
+
+}  // namespace stadial::runtime

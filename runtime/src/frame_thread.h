@@ -1,0 +1,82 @@
+// What the frame loop does on the frame thread around each frame: closes the gate, opens the kernel witness, and
+// takes the difference of the thread's counters. Private to the runtime.
+#pragma once
+
+#include <optional>
+
+#include "stadial/runtime/audit.h"
+#include "stadial/runtime/frame_loop.h"
+#include "stadial/runtime/gate.h"
+#include "stadial/runtime/kernel_witness.h"
+
+namespace stadial::runtime {
+
+// Are the page faults of a thread the program's own? Null: yes; otherwise why not.
+const char* WhyFaultsAreNotOurs() noexcept;
+
+struct FrameLoop::FrameThread {
+  // `witness` may be null. `areFaultsOurs`: see WhyFaultsAreNotOurs.
+  FrameThread(GatePolicy policy, VmSyscallWitness* witness, bool areFaultsOurs) noexcept
+      : policy_(policy), witness_(witness), areFaultsOurs_(areFaultsOurs) {}
+
+  // No page fault is served in less: entering and leaving the kernel alone takes about this long.
+  static constexpr std::uint64_t kFaultNsMin = 150;
+
+  // `gapNs`: time since the last frame ended. The fault count is a system call and by far the dearest part of an
+  // empty frame, so the last frame's is reused when nothing can have faulted since.
+  void Open(std::uint64_t frameIndex, std::uint64_t gapNs) noexcept {
+    SetGateFrame(frameIndex);
+    faultsBefore_ = gapNs < kFaultNsMin ? faultsAfter_ : MinorFaults();
+    countersBefore_ = CurrentThreadCounters();
+    if (witness_ != nullptr) syscallsBefore_ = OwnVmSyscalls();
+    gate_.emplace(policy_, policy_, Phase::Frame, "frame");
+    if (witness_ != nullptr) witness_->Enter();
+  }
+
+  void Close(FrameSample& sample) noexcept {
+    if (witness_ != nullptr) witness_->Leave();
+    gate_.reset();
+    const GateThreadCounters counters = CurrentThreadCounters();
+    sample.heapAllocations = counters.allocations - countersBefore_.allocations;
+    sample.heapFrees = counters.frees - countersBefore_.frees;
+    if (witness_ != nullptr) sample.vmSyscalls = OwnVmSyscalls() - syscallsBefore_;
+    faultsAfter_ = MinorFaults();
+    if (areFaultsOurs_) sample.minorFaults = faultsAfter_ - faultsBefore_;
+  }
+
+  // The driver's direct allocations are reported from here on.
+  void TakeDriverBaseline() noexcept { driverBaseline_ = CurrentDriverCounters(); }
+  DriverCounters DriverSinceBaseline() const noexcept {
+    const DriverCounters now = CurrentDriverCounters();
+    return {.frameThread = now.frameThread - driverBaseline_.frameThread,
+            .workerThreads = now.workerThreads - driverBaseline_.workerThreads,
+            .submitThread = now.submitThread - driverBaseline_.submitThread,
+            .otherThreads = now.otherThreads - driverBaseline_.otherThreads};
+  }
+
+  void Suspend() noexcept {
+    if (witness_ != nullptr) witness_->Leave();
+  }
+  void Resume() noexcept {
+    if (witness_ != nullptr) witness_->Enter();
+  }
+
+ private:
+  // Without the driver's: those are accounted to it.
+  std::uint64_t OwnVmSyscalls() const noexcept {
+    const VmSyscallCounts counts = witness_->Counts();
+    return counts.Vm() - counts.driverVm;
+  }
+
+  GatePolicy policy_;
+  VmSyscallWitness* witness_;
+  bool areFaultsOurs_;
+  std::optional<GateScope> gate_;
+  GateThreadCounters countersBefore_;
+  std::uint64_t syscallsBefore_ = 0;
+  std::uint64_t faultsBefore_ = 0;
+  std::uint64_t faultsAfter_ = 0;
+  DriverCounters driverBaseline_ = CurrentDriverCounters();
+};
+
+}  // namespace stadial::runtime

@@ -1,0 +1,13 @@
+// Process-wide numbers of the gate. Private to the runtime.
+#pragma once
+
+#include <cstdint>
+
+namespace stadial::runtime::detail {
+
+inline constexpr std::uint64_t kNoGateFrame = ~std::uint64_t{0};
+
+// The frame last announced by SetGateFrame; kNoGateFrame before the first.
+std::uint64_t GateFrame() noexcept;
+
+}  // namespace stadial::runtime::detail

@@ -1,0 +1,190 @@
+#include "stadial/runtime/audit.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "test_support.h"
+
+namespace stadial::runtime {
+namespace {
+
+using testing::CountedScope;
+using ::testing::HasSubstr;
+
+// A report that passes: what the other tests break one thing of.
+AuditReport GoodReport() {
+  AuditReport report;
+  report.gate.state = "ARMED";
+  report.gate.selftest = "20 of 20 forms seen";
+  report.gate.policy = "trap";
+  report.gate.counts = true;
+  report.witness.vmSyscalls = true;
+  report.witness.minorFaults = true;
+  report.frames = {.total = 600, .warmup = 60, .compile = 2, .steady = 538};
+  return report;
+}
+
+TEST(Audit, PassesOnlyWhenEverythingWasWatchedAndNothingSeen) {
+  AuditReport report = GoodReport();
+  Judge(report);
+  EXPECT_EQ(report.verdict, AuditVerdict::Pass);
+  EXPECT_TRUE(report.reasons.empty());
+}
+
+struct Defect {
+  const char* name;
+  void (*plant)(AuditReport&);
+  AuditVerdict verdict;
+  const char* reason;
+};
+
+class AuditVerdicts : public ::testing::TestWithParam<Defect> {};
+
+TEST_P(AuditVerdicts, AreNeverAPassWithADefect) {
+  AuditReport report = GoodReport();
+  GetParam().plant(report);
+  Judge(report);
+  EXPECT_EQ(report.verdict, GetParam().verdict);
+  ASSERT_EQ(report.reasons.size(), 1u);
+  EXPECT_THAT(report.reasons[0], HasSubstr(GetParam().reason));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Defects, AuditVerdicts,
+    ::testing::Values(
+        Defect{"Allocation", [](AuditReport& r) { r.frameThreads.heapAllocations = 3; r.firstOffendingFrame = 100; },
+               AuditVerdict::Fail, "3 heap allocations on frame threads in steady frames, first in frame 100"},
+        Defect{"Free", [](AuditReport& r) { r.frameThreads.heapFrees = 1; }, AuditVerdict::Fail, "1 heap frees"},
+        Defect{"VmSyscall", [](AuditReport& r) { r.frameThreads.vmSyscalls = 1; }, AuditVerdict::Fail, "1 VM system calls"},
+        Defect{"Fault", [](AuditReport& r) { r.frameThreads.minorFaults = 2; }, AuditVerdict::Fail, "2 minor page faults"},
+        Defect{"Validation", [](AuditReport& r) { r.validationMessages = 4; }, AuditVerdict::Fail, "4 validation messages"},
+        Defect{"RefusedFallback", [](AuditReport& r) { r.fallbacks.push_back({.name = "bus", .refused = 5}); },
+               AuditVerdict::Fail, "fallback 'bus' refused 5"},
+        Defect{"Disarmed", [](AuditReport& r) { r.gate.state = "DISARMED"; }, AuditVerdict::Incomplete, "gate is DISARMED"},
+        Defect{"Partial", [](AuditReport& r) { r.gate.state = "PARTIAL"; }, AuditVerdict::Incomplete, "gate is PARTIAL"},
+        Defect{"PolicyAllow", [](AuditReport& r) { r.gate.counts = false; r.gate.policy = "allow"; },
+               AuditVerdict::Incomplete, "policy 'allow' does not count"},
+        Defect{"NoWitness", [](AuditReport& r) { r.witness.vmSyscalls = false; r.witness.reason = "not x86-64"; },
+               AuditVerdict::Incomplete, "no witness for VM system calls: not x86-64"},
+        Defect{"NoFaultWitness", [](AuditReport& r) { r.witness.minorFaults = false; r.witness.minorFaultsReason = "shadow"; },
+               AuditVerdict::Incomplete, "no witness for minor page faults: shadow"},
+        Defect{"NoSteadyFrame", [](AuditReport& r) { r.frames = {.total = 5, .warmup = 5}; }, AuditVerdict::Incomplete,
+               "no steady frame"}),
+    [](const auto& test) { return std::string(test.param.name); });
+
+TEST(Audit, AFailureOutweighsAGapInTheEvidence) {
+  AuditReport report = GoodReport();
+  report.gate.state = "PARTIAL";
+  report.frameThreads.heapFrees = 1;
+  report.witness.vmSyscalls = false;
+  Judge(report);
+  EXPECT_EQ(report.verdict, AuditVerdict::Fail);
+  EXPECT_EQ(report.reasons.size(), 3u);
+}
+
+TEST(Audit, CollectsSteadyFramesOnly) {
+  const auto audit = std::make_unique<FrameAudit>(2);
+  audit->Record({.frameIndex = 0, .frameNs = 9'000'000, .heapAllocations = 50});
+  EXPECT_FALSE(audit->IsSteady());
+  audit->Record({.frameIndex = 1, .frameNs = 9'000'000, .minorFaults = 50});
+  EXPECT_TRUE(audit->IsSteady());
+  audit->Record({.frameIndex = 2, .frameNs = 9'000'000, .vmSyscalls = 4, .compiled = true});
+  audit->Record({.frameIndex = 3, .frameNs = 1000, .overheadNs = 100});
+  audit->Record({.frameIndex = 4, .frameNs = 3000, .overheadNs = 300, .heapFrees = 1});
+  AuditReport report;
+  FillReport(*audit, report);
+  EXPECT_EQ(report.frames.total, 5u);
+  EXPECT_EQ(report.frames.warmup, 2u);
+  EXPECT_EQ(report.frames.compile, 1u);
+  EXPECT_EQ(report.frames.steady, 2u);
+  EXPECT_EQ(report.frameThreads.heapAllocations, 0u);
+  EXPECT_EQ(report.frameThreads.heapFrees, 1u);
+  EXPECT_EQ(report.frameThreads.vmSyscalls, 0u);
+  EXPECT_EQ(report.firstOffendingFrame, 4u);
+  EXPECT_NEAR(report.frameTimeUs.p50, 1.0, 0.01);
+  EXPECT_EQ(report.frameTimeUs.max, 3.0);
+  EXPECT_NEAR(report.runtimeOverheadUs.p99, 0.3, 0.003);
+}
+
+TEST(Audit, DriverCallbackAllocationsArePerSteadyFrame) {
+  const auto audit = std::make_unique<FrameAudit>();
+  audit->SetDriverCallbackAllocations(30);
+  audit->SetValidationMessages(2);
+  AuditReport report;
+  FillReport(*audit, report);
+  EXPECT_EQ(report.driver.callbackAllocationsPerFrame, 0.0) << "no frames, no division by zero";
+  for (int i = 0; i < 20; ++i) audit->Record({});
+  FillReport(*audit, report);
+  EXPECT_EQ(report.driver.callbackAllocationsPerFrame, 1.5);
+  EXPECT_EQ(report.validationMessages, 2u);
+}
+
+TEST(Audit, RecordingAllocatesNothing) {
+  STADIAL_ASSERT_ARMED();
+  const auto audit = std::make_unique<FrameAudit>();
+  std::uint64_t allocations = 0;
+  {
+    const CountedScope counted;
+    for (std::uint64_t i = 0; i < 1000; ++i) audit->Record({.frameIndex = i, .frameNs = i * 977, .overheadNs = i});
+    allocations = counted.Allocations() + counted.Frees();
+  }
+  EXPECT_EQ(allocations, 0u);
+}
+
+TEST(Audit, JsonHasEveryFieldOfTheAudit) {
+  AuditReport report = GoodReport();
+  report.gate.uncoveredModules.push_back({.path = "/lib/x.so", .reason = "DEEPBIND"});
+  report.devices.push_back({.name = "llvm\xffpipe", .type = "cpu", .driver = "Mesa", .apiVersion = "1.3"});
+  report.fallbacks.push_back({.name = "event_bus", .owner = "events", .budgetBytes = 4096, .allocations = 1, .peakBytes = 10});
+  report.arenas.push_back({.name = "setup", .reservedBytes = 3, .committedBytes = 2, .peakBytes = 1});
+  report.frameTimeUs = {.p50 = 1.5, .p99 = 2, .p999 = 3, .max = 4};
+  report.runtimeOverheadUs = {.p50 = 0.25, .p99 = 0.5, .p999 = 1, .max = 2};
+  Judge(report);
+  const nlohmann::json json = nlohmann::json::parse(ToJson(report));
+  EXPECT_EQ(json["gate"]["state"], "ARMED");
+  EXPECT_EQ(json["gate"]["selftest"], "20 of 20 forms seen");
+  EXPECT_EQ(json["gate"]["uncovered_modules"][0]["path"], "/lib/x.so");
+  EXPECT_EQ(json["devices"].size(), 1u) << "a name that is not UTF-8 must not break the report";
+  EXPECT_EQ(json["frames"]["total"], 600);
+  EXPECT_EQ(json["frames"]["warmup"], 60);
+  EXPECT_EQ(json["frames"]["steady"], 538);
+  for (const char* const key : {"heap_allocations", "heap_frees", "vm_syscalls", "minor_faults"}) {
+    EXPECT_EQ(json["frame_threads"][key], 0) << key;
+  }
+  for (const char* const key : {"callback_allocations_per_frame", "direct_frame_thread", "direct_submit_thread"}) {
+    EXPECT_EQ(json["driver"][key], 0) << key;
+  }
+  EXPECT_EQ(json["fallbacks"][0]["name"], "event_bus");
+  EXPECT_EQ(json["fallbacks"][0]["peak_bytes"], 10);
+  EXPECT_EQ(json["arenas"][0]["reserved_bytes"], 3);
+  EXPECT_EQ(json["arenas"][0]["committed_bytes"], 2);
+  EXPECT_EQ(json["arenas"][0]["peak_bytes"], 1);
+  EXPECT_EQ(json["frame_time_us"]["p999"], 3.0);
+  EXPECT_EQ(json["frame_time_us"]["max"], 4.0);
+  EXPECT_EQ(json["runtime_overhead_us"]["p50"], 0.25);
+  EXPECT_EQ(json["runtime_overhead_us"]["p99"], 0.5);
+  EXPECT_EQ(json["validation_messages"], 0);
+  EXPECT_TRUE(json["first_offending_frame"].is_null());
+  EXPECT_EQ(json["verdict"], "pass");
+  EXPECT_TRUE(json["reasons"].empty());
+}
+
+TEST(Audit, TextNamesVerdictAndReasons) {
+  AuditReport report = GoodReport();
+  report.frameThreads.minorFaults = 7;
+  Judge(report);
+  char text[8192] = {};
+  std::FILE* const file = ::fmemopen(text, sizeof text - 1, "w");
+  ASSERT_NE(file, nullptr);
+  PrintAudit(report, file);
+  std::fclose(file);
+  EXPECT_THAT(text, HasSubstr("verdict        fail\n  because      7 minor page faults"));
+  EXPECT_THAT(text, HasSubstr("538 steady"));
+}
+
+}  // namespace
+}  // namespace stadial::runtime
