@@ -1,0 +1,99 @@
+// Each macro turns on one error that must not compile; without any, everything here is right.
+#include "stadial/graph/render_graph.h"
+
+namespace {
+
+using namespace stadial;
+
+struct OtherConfig : graph::NodeConfig<OtherConfig> {
+  INPUT_SLOT(ELSEWHERE, float);
+  OUTPUT_SLOT(COUNT, int);
+};
+class OtherNode final : public graph::TypedNode<OtherConfig> {
+ public:
+  void Execute(ExecuteContext&) override {}
+};
+
+struct Owner {
+  ~Owner() {}
+};
+
+struct ScaleConfig : graph::NodeConfig<ScaleConfig> {
+  INPUT_SLOT(SOURCE, float);
+  OUTPUT_SLOT(RESULT, float);
+#ifdef FAIL_VALUE_WITH_DESTRUCTOR
+  OUTPUT_SLOT(OWNER, Owner);
+#endif
+#ifdef FAIL_ARRAY_OUTPUT
+  OUTPUT_SLOT(MANY, int, SlotMode::Array);
+#endif
+#ifdef FAIL_SAME_NAME_TWICE
+  INPUT_SLOT(SOURCE, int);
+#endif
+};
+
+class ScaleNode final : public graph::TypedNode<ScaleConfig> {
+ public:
+#ifdef FAIL_COMPILE_ROLE
+  graph::Result<void> Compile(CompileContext& ctx) override {
+    static_cast<void>(ctx.In(SOURCE));
+    return {};
+  }
+#endif
+#ifdef FAIL_UNTYPED_CONTEXT
+  void Execute(graph::ExecuteContext& ctx) override {}
+#else
+  void Execute(ExecuteContext& ctx) override {
+    ctx.Out(RESULT, 2.0f * ctx.In(SOURCE));
+    ctx.Out(RESULT) = ctx.In(SOURCE);
+#ifdef FAIL_IN_OF_OUTPUT
+    static_cast<void>(ctx.In(RESULT));
+#endif
+#ifdef FAIL_OUT_OF_INPUT
+    ctx.Out(SOURCE) = 1.0f;
+#endif
+#ifdef FAIL_WRITE_THROUGH_INPUT
+    ctx.In(SOURCE) = 1.0f;
+#endif
+#ifdef FAIL_FOREIGN_SLOT
+    static_cast<void>(ctx.In(OtherConfig::ELSEWHERE));
+#endif
+#ifdef FAIL_WRONG_VALUE_TYPE
+    ctx.Out(RESULT, "text");
+#endif
+#ifdef FAIL_NARROWING_VALUE
+    const double precise = 0.1;
+    ctx.Out(RESULT, precise);
+#endif
+#ifdef FAIL_READ_AS_POINTER
+    const int* pointer = ctx.In(SOURCE);
+    static_cast<void>(pointer);
+#endif
+#ifdef FAIL_NOT_A_SLOT
+    static_cast<void>(ctx.In(3));
+#endif
+  }
+#endif
+};
+
+void Wire(graph::RenderGraph& graph) {
+  const auto scale = graph.AddNode<ScaleNode>("scale");
+  const auto other = graph.AddNode<OtherNode>("other");
+  graph.Connect(scale, ScaleConfig::RESULT, other, OtherConfig::ELSEWHERE);
+#ifdef FAIL_CONNECT_TYPES
+  graph.Connect(other, OtherConfig::COUNT, scale, ScaleConfig::SOURCE);
+#endif
+#ifdef FAIL_CONNECT_DIRECTION
+  graph.Connect(scale, ScaleConfig::SOURCE, other, OtherConfig::ELSEWHERE);
+#endif
+#ifdef FAIL_CONNECT_FOREIGN
+  graph.Connect(other, ScaleConfig::RESULT, other, OtherConfig::ELSEWHERE);
+#endif
+#ifdef FAIL_NOT_A_NODE
+  graph.AddNode<int>("number");
+#endif
+}
+
+}  // namespace
+
+int main() { static_cast<void>(&Wire); }
