@@ -1,0 +1,22 @@
+// The canary: in a build with STADIAL_SANDBOX_CANARY (the program sandbox_canary) one frame allocates on purpose, inside
+// a node, to show that the gate would have seen it. In the ordinary build these functions do nothing.
+#pragma once
+
+#include <cstdint>
+
+#include "stadial/arenas/result.h"
+
+namespace CLI {
+class App;
+}
+
+namespace stadial::sandbox {
+
+// Adds --canary alloc@FRAME in a canary build (default alloc@100).
+void DescribeCanary(CLI::App& app);
+// InvalidArgument when --canary was given something else.
+arenas::Result<void> CheckCanary();
+// Called by the simulate node in every frame.
+void VisitCanary(std::uint64_t frameIndex) noexcept;
+
+}  // namespace stadial::sandbox
