@@ -63,11 +63,12 @@ ensure_packages() {
   apt_get install -q -y --no-install-recommends $missing || die "could not install: $(tr '\n' ' ' <<<"$missing")"
 }
 
-# configure_preset PRESET [CMAKE ARGUMENT...]: warnings are errors where CI is set.
+# configure_preset PRESET [CMAKE ARGUMENT...]: warnings are errors where CI is set, but not under a sanitizer, whose
+# instrumentation makes g++ see uses of values that are not there.
 configure_preset() {
   local preset="$1"
   shift
-  if [[ -n "${CI:-}" ]]; then set -- -DSTADIAL_WERROR=ON "$@"; fi
+  if [[ -n "${CI:-}" && "$preset" =~ ^(release|debug)$ ]]; then set -- -DSTADIAL_WERROR=ON "$@"; fi
   say "configuring build/$preset"
   (cd "$stadialRoot" && cmake --preset "$preset" "$@")
 }

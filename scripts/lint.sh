@@ -73,7 +73,9 @@ if $tidy; then
   done
   if [[ ${#sources[@]} -gt 0 ]]; then
     ensure_packages build
-    [[ -f build/release/compile_commands.json ]] || configure_preset release
+    # Headers made from shaders have to exist before a source that includes them can be read.
+    configure_preset release
+    build_preset release
     say "clang-tidy: ${#sources[@]} sources ($(jobs) at a time)"
     printf '%s\0' "${sources[@]}" | xargs -0 -n 1 -P "$(jobs)" clang-tidy-19 --quiet -p build/release ||
       die "clang-tidy found something; the lines above say what and where"

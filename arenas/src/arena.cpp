@@ -12,7 +12,8 @@ namespace stadial::arenas {
 
 alignas(kArenaGranularityBytes) std::byte Arena::noMemory_[kArenaGranularityBytes] = {};
 
-Arena::Arena(const ArenaOptions& options, std::byte* base, std::size_t sizeBytes, std::source_location site) noexcept
+Arena::Arena(const ArenaOptions& options, std::byte* base, std::size_t sizeBytes,
+             std::source_location site) noexcept
     : name_(options.name), kind_(options.kind), remedy_(options.remedy), site_(site) {
   STADIAL_ASSERT(base != nullptr || sizeBytes == 0, "an arena needs memory");
   const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(base);
@@ -64,15 +65,18 @@ void Arena::Exhausted(std::size_t sizeBytes, std::size_t alignment) const noexce
     std::snprintf(aligned, sizeof aligned, " at a multiple of %s", FormatBytes(alignment).Get());
   }
   char line[1024];
-  const int formatted = std::snprintf(
-      line, sizeof line,
-      "stadial: %s%sarena '%s' exhausted: asked %s%s, %s left of %s (peak %s in %u %s); %s [created at %s:%u]\n",
-      kind_, kind_[0] == '\0' ? "" : " ", name_, FormatBytes(sizeBytes).Get(), aligned,
-      FormatBytes(RemainingBytes()).Get(), FormatBytes(CapacityBytes()).Get(), FormatBytes(PeakBytes()).Get(),
-      resetCount_ + 1, std::strcmp(kind_, "frame") == 0 ? "frames" : "uses", remedy_, site_.file_name(), static_cast<unsigned>(site_.line()));
+  const int formatted = std::snprintf(line, sizeof line,
+                                      "stadial: %s%sarena '%s' exhausted: asked %s%s, %s left of %s (peak %s "
+                                      "in %u %s); %s [created at %s:%u]\n",
+                                      kind_, kind_[0] == '\0' ? "" : " ", name_, FormatBytes(sizeBytes).Get(),
+                                      aligned, FormatBytes(RemainingBytes()).Get(),
+                                      FormatBytes(CapacityBytes()).Get(), FormatBytes(PeakBytes()).Get(),
+                                      resetCount_ + 1, std::strcmp(kind_, "frame") == 0 ? "frames" : "uses",
+                                      remedy_, site_.file_name(), static_cast<unsigned>(site_.line()));
   if (formatted > 0) {
     const auto length = static_cast<std::size_t>(formatted);
-    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, length < sizeof line ? length : sizeof line - 1);
+    [[maybe_unused]] const auto written =
+        ::write(STDERR_FILENO, line, length < sizeof line ? length : sizeof line - 1);
   }
   std::abort();
 }

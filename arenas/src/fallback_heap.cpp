@@ -18,8 +18,8 @@ constexpr std::uint32_t kLiveMagic = 0x53746c76;
 constexpr std::uint32_t kFreedMagic = 0x53746672;
 constexpr std::uint32_t kForwardMagic = 0x53746677;
 
-// mimalloc never forgets an arena. A segment that comes back at the same place must not be registered twice, and one
-// that several heaps share must be registered once.
+// mimalloc never forgets an arena. A segment that comes back at the same place must not be registered twice,
+// and one that several heaps share must be registered once.
 struct ManagedRange {
   const std::byte* base;
   std::size_t bytes;
@@ -40,14 +40,16 @@ bool ArenaOver(std::byte* base, std::size_t bytes, mi_arena_id_t& arena) noexcep
     }
   }
   if (managedRangeCount == kManagedRangesMax) return false;
-  // Declared as large pages although they are not: mimalloc treats such memory as pinned and neither decommits nor
-  // purges it, so that no allocation or free in there ever reaches the kernel.
+  // Declared as large pages although they are not: mimalloc treats such memory as pinned and neither
+  // decommits nor purges it, so that no allocation or free in there ever reaches the kernel.
   constexpr bool kIsCommitted = true;
   constexpr bool kIsPinned = true;
   constexpr bool kIsZero = false;  // true only at the first use of these addresses
   constexpr int kAnyNumaNode = -1;
   constexpr bool kExclusive = true;
-  if (!mi_manage_os_memory_ex(base, bytes, kIsCommitted, kIsPinned, kIsZero, kAnyNumaNode, kExclusive, &arena)) return false;
+  if (!mi_manage_os_memory_ex(base, bytes, kIsCommitted, kIsPinned, kIsZero, kAnyNumaNode, kExclusive,
+                              &arena))
+    return false;
   managedRanges[managedRangeCount++] = {base, bytes, arena};
   return true;
 }
@@ -67,9 +69,9 @@ mi_heap_t* HeapOf(void* heap) noexcept { return static_cast<mi_heap_t*>(heap); }
 
 }  // namespace
 
-// Stands right before every payload. When alignment puts the payload further inside mimalloc's block, a second record
-// with kForwardMagic at the block's start tells where. mimalloc overwrites the first 8 bytes of a block that it
-// gets back; the magic lies behind them and survives until the block is handed out again.
+// Stands right before every payload. When alignment puts the payload further inside mimalloc's block, a
+// second record with kForwardMagic at the block's start tells where. mimalloc overwrites the first 8 bytes of
+// a block that it gets back; the magic lies behind them and survives until the block is handed out again.
 struct FallbackHeap::BlockHeader {
   std::uint32_t payloadOffset;  // from the start of mimalloc's block
   std::uint32_t sizeBytes;      // as requested
@@ -77,34 +79,39 @@ struct FallbackHeap::BlockHeader {
   std::uint32_t magic;
 };
 
-Result<FallbackHeap*> FallbackHeap::Create(const char* component, Segment& segment, std::size_t budgetBytes, Arena& memory) {
+Result<FallbackHeap*> FallbackHeap::Create(const char* component, Segment& segment, std::size_t budgetBytes,
+                                           Arena& memory) {
   static_assert(sizeof(BlockHeader) == 16);
   STADIAL_ASSERT(component != nullptr, "a fallback heap needs the name of its component");
   const std::size_t bytes = segment.CommittedBytes();
   if (bytes == 0 || bytes % kSegmentAlignmentBytes != 0 ||
       reinterpret_cast<std::uintptr_t>(segment.Base()) % kSegmentAlignmentBytes != 0 ||
       segment.Access() != PageAccess::ReadWrite) {
-    return Error::Format(ErrorCode::InvalidArgument,
-                         "fallback heap '%s': segment '%s' has %s committed at %p; it needs a multiple of %s, writable, at "
-                         "a multiple of %s (SegmentOptions::alignmentBytes)",
-                         component, segment.Name(), FormatBytes(bytes).Get(), static_cast<void*>(segment.Base()),
-                         FormatBytes(kSegmentAlignmentBytes).Get(), FormatBytes(kSegmentAlignmentBytes).Get());
+    return Error::Format(
+        ErrorCode::InvalidArgument,
+        "fallback heap '%s': segment '%s' has %s committed at %p; it needs a multiple of %s, writable, at "
+        "a multiple of %s (SegmentOptions::alignmentBytes)",
+        component, segment.Name(), FormatBytes(bytes).Get(), static_cast<void*>(segment.Base()),
+        FormatBytes(kSegmentAlignmentBytes).Get(), FormatBytes(kSegmentAlignmentBytes).Get());
   }
   void* const record = memory.TryAllocate(sizeof(FallbackHeap), alignof(FallbackHeap));
   if (record == nullptr) {
-    return Error::Format(ErrorCode::CapacityExceeded, "fallback heap '%s': its record needs %zu B, arena '%s' has %s left",
-                         component, sizeof(FallbackHeap), memory.Name(), FormatBytes(memory.RemainingBytes()).Get());
+    return Error::Format(ErrorCode::CapacityExceeded,
+                         "fallback heap '%s': its record needs %zu B, arena '%s' has %s left", component,
+                         sizeof(FallbackHeap), memory.Name(), FormatBytes(memory.RemainingBytes()).Get());
   }
   mi_arena_id_t arena = 0;
   if (!ArenaOver(segment.Base(), bytes, arena)) {
-    return Error::Format(ErrorCode::OutOfMemory,
-                         "fallback heap '%s': mimalloc's table of arenas is full after %zu segments; it lasts for the life "
-                         "of the process, so reuse regions instead of making new ones",
-                         component, managedRangeCount);
+    return Error::Format(
+        ErrorCode::OutOfMemory,
+        "fallback heap '%s': mimalloc's table of arenas is full after %zu segments; it lasts for the life "
+        "of the process, so reuse regions instead of making new ones",
+        component, managedRangeCount);
   }
   mi_heap_t* const heap = mi_heap_new_in_arena(arena);
   if (heap == nullptr) {
-    return Error::Format(ErrorCode::OutOfMemory, "fallback heap '%s': mimalloc refused a heap in segment '%s'", component,
+    return Error::Format(ErrorCode::OutOfMemory,
+                         "fallback heap '%s': mimalloc refused a heap in segment '%s'", component,
                          segment.Name());
   }
   return ::new (record) FallbackHeap(component, segment, budgetBytes, heap, NextIdentity());
@@ -165,9 +172,12 @@ void* FallbackHeap::TryAllocate(std::size_t sizeBytes, std::size_t alignment) no
     return nullptr;
   }
   const std::uintptr_t earliest = reinterpret_cast<std::uintptr_t>(block) + sizeof(BlockHeader);
-  const auto offset = static_cast<std::uint32_t>(sizeof(BlockHeader) + ((0 - earliest) & (blockAlignment - 1)));
-  BlockHeader header{
-      .payloadOffset = offset, .sizeBytes = static_cast<std::uint32_t>(sizeBytes), .identity = identity_, .magic = kLiveMagic};
+  const auto offset =
+      static_cast<std::uint32_t>(sizeof(BlockHeader) + ((0 - earliest) & (blockAlignment - 1)));
+  BlockHeader header{.payloadOffset = offset,
+                     .sizeBytes = static_cast<std::uint32_t>(sizeBytes),
+                     .identity = identity_,
+                     .magic = kLiveMagic};
   ::new (static_cast<void*>(block + offset - sizeof header)) BlockHeader(header);
   if (offset != sizeof header) {
     header.magic = kForwardMagic;
@@ -190,10 +200,14 @@ void FallbackHeap::Free(void* memory) noexcept {
   mi_free(static_cast<std::byte*>(memory) - offset);
 }
 
-std::size_t FallbackHeap::SizeOf(const void* memory) const noexcept { return LiveHeader(memory, "SizeOf")->sizeBytes; }
+std::size_t FallbackHeap::SizeOf(const void* memory) const noexcept {
+  return LiveHeader(memory, "SizeOf")->sizeBytes;
+}
 
 FallbackHeapStats FallbackHeap::Stats() const noexcept {
-  const auto get = [](const std::atomic<std::uint64_t>& value) { return value.load(std::memory_order_relaxed); };
+  const auto get = [](const std::atomic<std::uint64_t>& value) {
+    return value.load(std::memory_order_relaxed);
+  };
   return {.liveBlocks = get(liveBlocks_),
           .liveBytes = get(liveBytes_),
           .peakBytes = get(peakBytes_),
@@ -224,7 +238,8 @@ void FallbackHeap::Visit(VisitFunction visit, void* context) noexcept {
     VisitFunction visit;
     void* context;
   } visitor{visit, context};
-  const auto visitBlock = [](const mi_heap_t*, const mi_heap_area_t*, void* block, std::size_t, void* argument) {
+  const auto visitBlock = [](const mi_heap_t*, const mi_heap_area_t*, void* block, std::size_t,
+                             void* argument) {
     if (block == nullptr) return true;  // the area itself
     const auto* const header = static_cast<const BlockHeader*>(block);
     const auto* const target = static_cast<const Visitor*>(argument);
@@ -234,7 +249,8 @@ void FallbackHeap::Visit(VisitFunction visit, void* context) noexcept {
   mi_heap_visit_blocks(HeapOf(heap_), true, visitBlock, &visitor);
 }
 
-FallbackHeap::BlockHeader* FallbackHeap::LiveHeader(const void* memory, const char* operation) const noexcept {
+FallbackHeap::BlockHeader* FallbackHeap::LiveHeader(const void* memory,
+                                                    const char* operation) const noexcept {
   const auto address = reinterpret_cast<std::uintptr_t>(memory);
   const auto base = reinterpret_cast<std::uintptr_t>(segment_->Base());
   if (!Contains(memory) || address % sizeof(BlockHeader) != 0 || address < base + sizeof(BlockHeader)) {
@@ -242,16 +258,19 @@ FallbackHeap::BlockHeader* FallbackHeap::LiveHeader(const void* memory, const ch
   }
   auto* const header = reinterpret_cast<BlockHeader*>(address - sizeof(BlockHeader));
   if (header->magic == kFreedMagic) Misuse(memory, operation, "it was freed already (double free)");
-  if (header->magic != kLiveMagic) Misuse(memory, operation, "no live block starts there, or its header was overwritten");
-  if (header->identity != identity_) Misuse(memory, operation, "it belongs to another heap of the same segment");
+  if (header->magic != kLiveMagic)
+    Misuse(memory, operation, "no live block starts there, or its header was overwritten");
+  if (header->identity != identity_)
+    Misuse(memory, operation, "it belongs to another heap of the same segment");
   return header;
 }
 
 void FallbackHeap::Misuse(const void* memory, const char* operation, const char* what) const noexcept {
   char line[512];
-  const int formatted = std::snprintf(line, sizeof line, "stadial: fallback heap '%s': %s(%p): %s; segment '%s' is %p + %s\n",
-                                      component_, operation, memory, what, segment_->Name(),
-                                      static_cast<void*>(segment_->Base()), FormatBytes(segment_->ReservedBytes()).Get());
+  const int formatted =
+      std::snprintf(line, sizeof line, "stadial: fallback heap '%s': %s(%p): %s; segment '%s' is %p + %s\n",
+                    component_, operation, memory, what, segment_->Name(),
+                    static_cast<void*>(segment_->Base()), FormatBytes(segment_->ReservedBytes()).Get());
   if (formatted > 0) {
     const auto length = std::min(static_cast<std::size_t>(formatted), sizeof line - 1);
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, length);
@@ -260,12 +279,14 @@ void FallbackHeap::Misuse(const void* memory, const char* operation, const char*
 }
 
 void FallbackHeap::AssertOwner(const char* operation) const noexcept {
-  if (ownerThread_ == CurrentThreadMark()) [[likely]] return;
+  if (ownerThread_ == CurrentThreadMark()) [[likely]]
+    return;
   char line[256];
-  const int formatted = std::snprintf(line, sizeof line,
-                                      "stadial: fallback heap '%s': %s from a thread that does not own it; only Free and "
-                                      "Stats may be called from other threads\n",
-                                      component_, operation);
+  const int formatted =
+      std::snprintf(line, sizeof line,
+                    "stadial: fallback heap '%s': %s from a thread that does not own it; only Free and "
+                    "Stats may be called from other threads\n",
+                    component_, operation);
   if (formatted > 0) {
     const auto length = std::min(static_cast<std::size_t>(formatted), sizeof line - 1);
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, length);

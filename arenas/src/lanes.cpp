@@ -12,9 +12,10 @@ Result<LaneSet> LaneSet::Carve(const char* name, std::byte* base, std::size_t by
   STADIAL_ASSERT(name != nullptr && remedy != nullptr, "lanes need a name and a remedy");
   const std::size_t laneBytes = laneCount == 0 ? 0 : bytes / laneCount / PageSize() * PageSize();
   if (base == nullptr || laneBytes == 0) {
-    return Error::Format(ErrorCode::InvalidArgument,
-                         "%s lanes: %s for %u lanes is less than a page (%s) each; give more bytes or fewer lanes", name,
-                         FormatBytes(base == nullptr ? 0 : bytes).Get(), laneCount, FormatBytes(PageSize()).Get());
+    return Error::Format(
+        ErrorCode::InvalidArgument,
+        "%s lanes: %s for %u lanes is less than a page (%s) each; give more bytes or fewer lanes", name,
+        FormatBytes(base == nullptr ? 0 : bytes).Get(), laneCount, FormatBytes(PageSize()).Get());
   }
   const ArenaMark mark = tableMemory.Mark();
   void* const table = tableMemory.TryAllocate(sizeof(Arena) * laneCount, alignof(Arena));
@@ -23,9 +24,9 @@ Result<LaneSet> LaneSet::Carve(const char* name, std::byte* base, std::size_t by
   if (table == nullptr || tableMemory.RemainingBytes() / kLaneNameBytes < laneCount) {
     tableMemory.RewindTo(mark);
     return Error::Format(ErrorCode::CapacityExceeded,
-                         "%s lanes: the table of %u lanes needs %s, arena '%s' has %s left; raise that arena", name,
-                         laneCount, FormatBytes((sizeof(Arena) + kLaneNameBytes) * laneCount).Get(), tableMemory.Name(),
-                         FormatBytes(tableMemory.RemainingBytes()).Get());
+                         "%s lanes: the table of %u lanes needs %s, arena '%s' has %s left; raise that arena",
+                         name, laneCount, FormatBytes((sizeof(Arena) + kLaneNameBytes) * laneCount).Get(),
+                         tableMemory.Name(), FormatBytes(tableMemory.RemainingBytes()).Get());
   }
   Arena* const lanes = static_cast<Arena*>(table);
   for (std::uint32_t index = 0; index < laneCount; ++index) {

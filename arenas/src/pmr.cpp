@@ -2,7 +2,9 @@
 
 namespace stadial::arenas {
 
-void* ArenaResource::do_allocate(std::size_t bytes, std::size_t alignment) { return arena_->Allocate(bytes, alignment); }
+void* ArenaResource::do_allocate(std::size_t bytes, std::size_t alignment) {
+  return arena_->Allocate(bytes, alignment);
+}
 
 void ArenaResource::do_deallocate([[maybe_unused]] void* memory, std::size_t, std::size_t) {
   STADIAL_ASSERT(memory == nullptr || arena_->Contains(memory) || arena_->CapacityBytes() == 0,

@@ -48,8 +48,8 @@ Recycler::Header* Recycler::At(std::uint32_t unit) const noexcept {
 }
 
 std::uint32_t Recycler::UnitOf(const Header* header) const noexcept {
-  return static_cast<std::uint32_t>(static_cast<std::size_t>(reinterpret_cast<const std::byte*>(header) - base_) /
-                                    kUnitBytes);
+  return static_cast<std::uint32_t>(
+      static_cast<std::size_t>(reinterpret_cast<const std::byte*>(header) - base_) / kUnitBytes);
 }
 
 Recycler::Header* Recycler::NextOf(const Header* header) const noexcept {
@@ -57,9 +57,12 @@ Recycler::Header* Recycler::NextOf(const Header* header) const noexcept {
   return next == carvedUnits_ ? nullptr : At(next);
 }
 
-bool Recycler::IsFree(const Header* header) const noexcept { return header->magic == (kFreeMagic ^ UnitOf(header)); }
+bool Recycler::IsFree(const Header* header) const noexcept {
+  return header->magic == (kFreeMagic ^ UnitOf(header));
+}
 
-Recycler::Header* Recycler::NewHeader(std::uint32_t unit, std::uint32_t units, std::uint32_t previousUnits) noexcept {
+Recycler::Header* Recycler::NewHeader(std::uint32_t unit, std::uint32_t units,
+                                      std::uint32_t previousUnits) noexcept {
   LiftPoison(At(unit), sizeof(Header) + sizeof(FreeLinks));
   return ::new (static_cast<void*>(At(unit)))
       Header{.magic = kFreeMagic ^ unit, .units = units, .previousUnits = previousUnits, .slackBytes = 0};
@@ -84,8 +87,8 @@ Recycler::SizeClass Recycler::ClassOf(std::uint32_t units) noexcept {
   return {top - kSecondLevelBits + 1, (units >> (top - kSecondLevelBits)) & (kSecondLevels - 1)};
 }
 
-// The block size for a request: header and payload, rounded up to the next class, so that every block of a class
-// fits every request of that class.
+// The block size for a request: header and payload, rounded up to the next class, so that every block of a
+// class fits every request of that class.
 std::uint32_t Recycler::UnitsFor(std::size_t sizeBytes) noexcept {
   if (sizeBytes > (std::size_t{kBlockUnitsMax} - 2 * kSecondLevels) * kUnitBytes / 2) return kBlockUnitsMax;
   const auto units = static_cast<std::uint32_t>(1 + (sizeBytes + kUnitBytes - 1) / kUnitBytes);
@@ -127,12 +130,14 @@ void Recycler::UnlinkFree(Header* header) noexcept {
 
 // Moves `from` to the first class at or above it that holds a block.
 bool Recycler::NextClassInUse(SizeClass& from) const noexcept {
-  const unsigned seconds = from.second >= kSecondLevels ? 0 : secondLevelMap_[from.first] & (~0u << from.second);
+  const unsigned seconds =
+      from.second >= kSecondLevels ? 0 : secondLevelMap_[from.first] & (~0u << from.second);
   if (seconds != 0) {
     from.second = static_cast<unsigned>(std::countr_zero(seconds));
     return true;
   }
-  const std::uint32_t firsts = from.first >= 31 ? 0 : firstLevelMap_ & (~std::uint32_t{0} << (from.first + 1));
+  const std::uint32_t firsts =
+      from.first >= 31 ? 0 : firstLevelMap_ & (~std::uint32_t{0} << (from.first + 1));
   if (firsts == 0) return false;
   from.first = static_cast<unsigned>(std::countr_zero(firsts));
   from.second = static_cast<unsigned>(std::countr_zero(static_cast<unsigned>(secondLevelMap_[from.first])));
@@ -141,9 +146,11 @@ bool Recycler::NextClassInUse(SizeClass& from) const noexcept {
 
 // --- finding room ---
 
-// Units to leave in front of a block at `unit` so that its payload is aligned: none, or enough for a free block.
+// Units to leave in front of a block at `unit` so that its payload is aligned: none, or enough for a free
+// block.
 std::uint32_t Recycler::PaddingUnits(std::uint32_t unit, std::size_t alignment) const noexcept {
-  const std::uintptr_t payload = reinterpret_cast<std::uintptr_t>(base_) + (std::size_t{unit} + 1) * kUnitBytes;
+  const std::uintptr_t payload =
+      reinterpret_cast<std::uintptr_t>(base_) + (std::size_t{unit} + 1) * kUnitBytes;
   auto padding = static_cast<std::uint32_t>(((0 - payload) & (alignment - 1)) / kUnitBytes);
   if (padding != 0 && padding < kBlockUnitsMin) padding += static_cast<std::uint32_t>(alignment / kUnitBytes);
   return padding;
@@ -157,7 +164,8 @@ Recycler::Header* Recycler::FindRecycled(std::uint32_t units, std::size_t alignm
     unsigned candidates = 0;
     for (SizeClass each = from; candidates < kAlignedCandidatesMax && NextClassInUse(each); ++each.second) {
       for (std::uint32_t unit = heads_[each.first][each.second];
-           unit != kNoUnit && candidates < kAlignedCandidatesMax; unit = At(unit)->Links()->next, ++candidates) {
+           unit != kNoUnit && candidates < kAlignedCandidatesMax;
+           unit = At(unit)->Links()->next, ++candidates) {
         if (At(unit)->units >= units + PaddingUnits(unit, alignment)) return At(unit);
       }
     }
@@ -173,8 +181,8 @@ Recycler::Header* Recycler::TakeRecycled(std::uint32_t units, std::size_t alignm
   return block;
 }
 
-// A free block big enough for the request, made of bytes never handed out yet (and the free block before them).
-// Not linked anywhere. nullptr when neither the memory nor the headroom has that much left.
+// A free block big enough for the request, made of bytes never handed out yet (and the free block before
+// them). Not linked anywhere. nullptr when neither the memory nor the headroom has that much left.
 Recycler::Header* Recycler::Carve(std::uint32_t units, std::size_t alignment) noexcept {
   Header* const last = carvedUnits_ == 0 ? nullptr : At(lastUnit_);
   const bool extend = last != nullptr && IsFree(last);
@@ -197,7 +205,8 @@ Recycler::Header* Recycler::Carve(std::uint32_t units, std::size_t alignment) no
   return block;
 }
 
-// Cuts the part for the request out of an unlinked free block; the rest in front and behind becomes free blocks.
+// Cuts the part for the request out of an unlinked free block; the rest in front and behind becomes free
+// blocks.
 Recycler::Header* Recycler::CutToFit(Header* header, std::uint32_t units, std::size_t alignment) noexcept {
   const std::uint32_t unit = UnitOf(header);
   const std::uint32_t padding = PaddingUnits(unit, alignment);
@@ -305,7 +314,8 @@ void Recycler::Compact() noexcept {
 
 // --- operations ---
 
-// From merged free blocks, from those set aside, or newly carved: cut to the request. nullptr when there is no room.
+// From merged free blocks, from those set aside, or newly carved: cut to the request. nullptr when there is
+// no room.
 Recycler::Header* Recycler::FindRoom(std::uint32_t units, std::size_t alignment) noexcept {
   Header* block = TakeRecycled(units, alignment);
   if (block == nullptr && quickUnits_ >= std::max(units, carvedUnits_ / kQuickShare)) {
@@ -322,7 +332,8 @@ Recycler::Header* Recycler::FindRoom(std::uint32_t units, std::size_t alignment)
 }
 
 void* Recycler::AllocateLocked(std::size_t sizeBytes, std::size_t alignment) noexcept {
-  const bool goodAlignment = alignment != 0 && (alignment & (alignment - 1)) == 0 && alignment <= kAlignmentMax;
+  const bool goodAlignment =
+      alignment != 0 && (alignment & (alignment - 1)) == 0 && alignment <= kAlignmentMax;
   const std::uint32_t units = UnitsFor(sizeBytes);
   Header* header = nullptr;
   if (goodAlignment && units <= unitCount_) {
@@ -445,10 +456,10 @@ Recycler::Header* Recycler::LiveHeader(const void* memory, const char* operation
 
 void Recycler::Misuse(const void* memory, const char* operation, const char* what) const noexcept {
   char line[512];
-  const int formatted =
-      std::snprintf(line, sizeof line, "stadial: recycler '%s': %s(%p): %s; blocks lie in %p to %p, %llu live\n", name_,
-                    operation, memory, what, static_cast<void*>(base_), static_cast<void*>(end_),
-                    static_cast<unsigned long long>(stats_.liveBlocks));
+  const int formatted = std::snprintf(
+      line, sizeof line, "stadial: recycler '%s': %s(%p): %s; blocks lie in %p to %p, %llu live\n", name_,
+      operation, memory, what, static_cast<void*>(base_), static_cast<void*>(end_),
+      static_cast<unsigned long long>(stats_.liveBlocks));
   if (formatted > 0) {
     const auto length = std::min(static_cast<std::size_t>(formatted), sizeof line - 1);
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, length);

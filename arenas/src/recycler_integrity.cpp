@@ -16,7 +16,8 @@ std::uint64_t Recycler::CheckIntegrity() const noexcept {
     const Header* const header = At(unit);
     const bool isFree = IsFree(header);
     const bool isQuick = header->magic == (kQuickMagic ^ unit);
-    STADIAL_ASSERT_ALWAYS(isFree || isQuick || header->magic == (kLiveMagic ^ unit), "a block is live or free");
+    STADIAL_ASSERT_ALWAYS(isFree || isQuick || header->magic == (kLiveMagic ^ unit),
+                          "a block is live or free");
     STADIAL_ASSERT_COMPARE_ALWAYS(header->units, >=, kBlockUnitsMin, "block too small");
     STADIAL_ASSERT_COMPARE_ALWAYS(header->previousUnits, ==, previousUnits, "back reference broken");
     STADIAL_ASSERT_ALWAYS(!(isFree && previousFree), "free neighbours are merged");
@@ -35,7 +36,8 @@ std::uint64_t Recycler::CheckIntegrity() const noexcept {
   }
   std::uint64_t linkedBlocks = 0;
   for (unsigned first = 0; first < kFirstLevels; ++first) {
-    STADIAL_ASSERT_COMPARE_ALWAYS((firstLevelMap_ >> first & 1u) != 0, ==, secondLevelMap_[first] != 0, "first map");
+    STADIAL_ASSERT_COMPARE_ALWAYS((firstLevelMap_ >> first & 1u) != 0, ==, secondLevelMap_[first] != 0,
+                                  "first map");
     for (unsigned second = 0; second < kSecondLevels; ++second) {
       const bool mapped = (secondLevelMap_[first] >> second & 1) != 0;
       STADIAL_ASSERT_COMPARE_ALWAYS(mapped, ==, heads_[first][second] != kNoUnit, "second map");

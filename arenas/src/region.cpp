@@ -28,9 +28,10 @@ bool IsGoodName(const char* name) noexcept {
 }
 
 Error MakeNameError(const char* what, const char* name) noexcept {
-  return Error::Format(ErrorCode::InvalidArgument,
-                       "%s name '%.64s' is not usable: give 1 to %zu printable characters without blanks, \\ ` $ [ ] /", what,
-                       name == nullptr ? "" : name, kMappingNameBytesMax - 1);
+  return Error::Format(
+      ErrorCode::InvalidArgument,
+      "%s name '%.64s' is not usable: give 1 to %zu printable characters without blanks, \\ ` $ [ ] /", what,
+      name == nullptr ? "" : name, kMappingNameBytesMax - 1);
 }
 
 // "REGION:SEGMENT", as shown in /proc/self/maps.
@@ -53,19 +54,20 @@ std::size_t SmallestRegionBytes(std::uint32_t segmentsMax, std::size_t guardByte
 Result<void> CheckOptions(const RegionOptions& options, std::size_t guardBytes) {
   if (!IsGoodName(options.name)) return MakeNameError("region", options.name);
   if (options.segmentsMax == 0 || options.segmentsMax > 4096) {
-    return Error::Format(ErrorCode::InvalidArgument, "region '%s': segmentsMax is %u; give 1 to 4096", options.name,
-                         options.segmentsMax);
+    return Error::Format(ErrorCode::InvalidArgument, "region '%s': segmentsMax is %u; give 1 to 4096",
+                         options.name, options.segmentsMax);
   }
-  if (guardBytes > options.sizeBytes || options.sizeBytes < SmallestRegionBytes(options.segmentsMax, guardBytes)) {
-    return Error::Format(ErrorCode::InvalidArgument,
-                         "region '%s': sizeBytes is %s; with guards of %s and %u segments it needs at least %s; raise "
-                         "region.sizeBytes",
-                         options.name, FormatBytes(options.sizeBytes).Get(), FormatBytes(guardBytes).Get(),
-                         options.segmentsMax,
-                         FormatBytes(guardBytes > options.sizeBytes
-                                         ? guardBytes
-                                         : SmallestRegionBytes(options.segmentsMax, guardBytes))
-                             .Get());
+  if (guardBytes > options.sizeBytes ||
+      options.sizeBytes < SmallestRegionBytes(options.segmentsMax, guardBytes)) {
+    return Error::Format(
+        ErrorCode::InvalidArgument,
+        "region '%s': sizeBytes is %s; with guards of %s and %u segments it needs at least %s; raise "
+        "region.sizeBytes",
+        options.name, FormatBytes(options.sizeBytes).Get(), FormatBytes(guardBytes).Get(),
+        options.segmentsMax,
+        FormatBytes(guardBytes > options.sizeBytes ? guardBytes
+                                                   : SmallestRegionBytes(options.segmentsMax, guardBytes))
+            .Get());
   }
   return {};
 }
@@ -82,10 +84,12 @@ Result<void> Segment::Commit(std::size_t prefixBytes) {
                          FormatBytes(prefixBytes).Get(), FormatBytes(reservedBytes_).Get());
   }
   if (wanted <= committedBytes_) return {};
-  STADIAL_ASSERT(access_ == PageAccess::ReadWrite, "Protect(ReadWrite) before more of the segment is committed");
+  STADIAL_ASSERT(access_ == PageAccess::ReadWrite,
+                 "Protect(ReadWrite) before more of the segment is committed");
   const auto committed = CommitPages(base_ + committedBytes_, wanted - committedBytes_);
   if (!committed) {
-    return Error::Format(committed.GetError().Code(), "segment '%s': %s", name_, committed.GetError().Message());
+    return Error::Format(committed.GetError().Code(), "segment '%s': %s", name_,
+                         committed.GetError().Message());
   }
   committedBytes_ = wanted;
   return {};
@@ -95,7 +99,8 @@ Result<void> Segment::Decommit() {
   LiftPoison(base_, committedBytes_);
   const auto decommitted = DecommitPages(base_, committedBytes_);
   if (!decommitted) {
-    return Error::Format(decommitted.GetError().Code(), "segment '%s': %s", name_, decommitted.GetError().Message());
+    return Error::Format(decommitted.GetError().Code(), "segment '%s': %s", name_,
+                         decommitted.GetError().Message());
   }
   committedBytes_ = 0;
   access_ = PageAccess::ReadWrite;
@@ -104,15 +109,18 @@ Result<void> Segment::Decommit() {
 
 Result<void> Segment::Protect(PageAccess access) {
   const auto result = ProtectPages(base_, committedBytes_, access);
-  if (!result) return Error::Format(result.GetError().Code(), "segment '%s': %s", name_, result.GetError().Message());
+  if (!result)
+    return Error::Format(result.GetError().Code(), "segment '%s': %s", name_, result.GetError().Message());
   access_ = access;
   return {};
 }
 
 Arena Segment::MakeArena(const ArenaOptions& options, std::size_t offsetBytes, std::size_t sizeBytes,
                          std::source_location site) noexcept {
-  STADIAL_ASSERT_COMPARE_ALWAYS(offsetBytes, <=, committedBytes_, "the arena starts beyond the committed bytes");
-  STADIAL_ASSERT_COMPARE_ALWAYS(sizeBytes, <=, committedBytes_ - offsetBytes, "commit the segment before its arena");
+  STADIAL_ASSERT_COMPARE_ALWAYS(offsetBytes, <=, committedBytes_,
+                                "the arena starts beyond the committed bytes");
+  STADIAL_ASSERT_COMPARE_ALWAYS(sizeBytes, <=, committedBytes_ - offsetBytes,
+                                "commit the segment before its arena");
   return Arena(options, base_ + offsetBytes, sizeBytes, site);
 }
 
@@ -162,22 +170,26 @@ Result<Region> Region::Reserve(const RegionOptions& options) {
 Result<Segment*> Region::AddSegment(const SegmentOptions& options) {
   if (!IsGoodName(options.name)) return MakeNameError("segment", options.name);
   if (sealed_) {
-    return Error::Format(ErrorCode::WrongPhase, "segment '%s': region '%s' is sealed; add segments before Seal", options.name,
+    return Error::Format(ErrorCode::WrongPhase,
+                         "segment '%s': region '%s' is sealed; add segments before Seal", options.name,
                          name_);
   }
   if (Find(options.name) != nullptr) {
-    return Error::Format(ErrorCode::InvalidArgument, "segment '%s' exists already in region '%s'; give it another name",
-                         options.name, name_);
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "segment '%s' exists already in region '%s'; give it another name", options.name,
+                         name_);
   }
   if (segmentCount_ == segmentsMax_) {
-    return Error::Format(ErrorCode::CapacityExceeded, "segment '%s': region '%s' has all its %u segments; raise segmentsMax",
-                         options.name, name_, segmentsMax_);
+    return Error::Format(ErrorCode::CapacityExceeded,
+                         "segment '%s': region '%s' has all its %u segments; raise segmentsMax", options.name,
+                         name_, segmentsMax_);
   }
   const std::size_t alignment = std::max(options.alignmentBytes, PageSize());
   if (options.sizeBytes == 0 || !IsPowerOfTwo(alignment)) {
-    return Error::Format(ErrorCode::InvalidArgument,
-                         "segment '%s': %zu bytes at a multiple of %zu; give a size above 0 and a power of two",
-                         options.name, options.sizeBytes, options.alignmentBytes);
+    return Error::Format(
+        ErrorCode::InvalidArgument,
+        "segment '%s': %zu bytes at a multiple of %zu; give a size above 0 and a power of two", options.name,
+        options.sizeBytes, options.alignmentBytes);
   }
 
   const std::size_t sizeBytes = RoundUpToPages(options.sizeBytes);
@@ -200,8 +212,8 @@ Result<Segment*> Region::AddSegment(const SegmentOptions& options) {
   segment->base_ = next_ + guardBytes_ + padding;
   segment->reservedBytes_ = sizeBytes;
   std::snprintf(segment->name_, sizeof segment->name_, "%s", options.name);
-  segment->nameMethod_ = NameMapping(MappingName(name_, options.name).text, segment->base_ - guardBytes_, guardBytes_,
-                                     segment->base_, sizeBytes);
+  segment->nameMethod_ = NameMapping(MappingName(name_, options.name).text, segment->base_ - guardBytes_,
+                                     guardBytes_, segment->base_, sizeBytes);
   next_ = segment->base_ + sizeBytes;
   ++segmentCount_;
   return segment;
@@ -253,7 +265,8 @@ void Region::Release() noexcept {
   base_ = nullptr;
 }
 
-Error MakeAddressSpaceError(const RegionOptions& options, const AddressSpaceLimits& limits, int errorNumber) noexcept {
+Error MakeAddressSpaceError(const RegionOptions& options, const AddressSpaceLimits& limits,
+                            int errorNumber) noexcept {
   char retried[64] = "";
   if (options.retryBytes != 0) {
     std::snprintf(retried, sizeof retried, ", then %s as well", FormatBytes(options.retryBytes).Get());
@@ -272,8 +285,9 @@ Error MakeAddressSpaceError(const RegionOptions& options, const AddressSpaceLimi
   } else {
     std::snprintf(found, sizeof found, "no limit of this process explains it");
   }
-  return Error::Format(ErrorCode::AddressSpace, "region '%.31s': %s of address space refused (%s)%s; %s; %s", options.name,
-                       FormatBytes(options.sizeBytes).Get(), std::strerror(errorNumber), retried, found, remedy);
+  return Error::Format(ErrorCode::AddressSpace, "region '%.31s': %s of address space refused (%s)%s; %s; %s",
+                       options.name, FormatBytes(options.sizeBytes).Get(), std::strerror(errorNumber),
+                       retried, found, remedy);
 }
 
 }  // namespace stadial::arenas

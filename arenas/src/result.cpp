@@ -6,19 +6,32 @@ namespace stadial::arenas {
 
 const char* ToString(ErrorCode code) noexcept {
   switch (code) {
-    case ErrorCode::InvalidArgument: return "InvalidArgument";
-    case ErrorCode::AddressSpace: return "AddressSpace";
-    case ErrorCode::OutOfMemory: return "OutOfMemory";
-    case ErrorCode::CapacityExceeded: return "CapacityExceeded";
-    case ErrorCode::WrongPhase: return "WrongPhase";
-    case ErrorCode::NotFound: return "NotFound";
-    case ErrorCode::NotSupported: return "NotSupported";
-    case ErrorCode::CorruptData: return "CorruptData";
-    case ErrorCode::Io: return "Io";
-    case ErrorCode::Timeout: return "Timeout";
-    case ErrorCode::DeviceLost: return "DeviceLost";
-    case ErrorCode::Driver: return "Driver";
-    case ErrorCode::Invalid: return "Invalid";
+    case ErrorCode::InvalidArgument:
+      return "InvalidArgument";
+    case ErrorCode::AddressSpace:
+      return "AddressSpace";
+    case ErrorCode::OutOfMemory:
+      return "OutOfMemory";
+    case ErrorCode::CapacityExceeded:
+      return "CapacityExceeded";
+    case ErrorCode::WrongPhase:
+      return "WrongPhase";
+    case ErrorCode::NotFound:
+      return "NotFound";
+    case ErrorCode::NotSupported:
+      return "NotSupported";
+    case ErrorCode::CorruptData:
+      return "CorruptData";
+    case ErrorCode::Io:
+      return "Io";
+    case ErrorCode::Timeout:
+      return "Timeout";
+    case ErrorCode::DeviceLost:
+      return "DeviceLost";
+    case ErrorCode::Driver:
+      return "Driver";
+    case ErrorCode::Invalid:
+      return "Invalid";
   }
   return "Unknown";
 }

@@ -30,20 +30,25 @@ namespace {
 [[maybe_unused]] bool IsPageMultiple(std::size_t value) noexcept { return (value & (PageSize() - 1)) == 0; }
 
 void AssertPages([[maybe_unused]] const std::byte* base, [[maybe_unused]] std::size_t bytes) noexcept {
-  STADIAL_ASSERT(IsPageMultiple(reinterpret_cast<std::uintptr_t>(base)), "the address must be a multiple of a page");
+  STADIAL_ASSERT(IsPageMultiple(reinterpret_cast<std::uintptr_t>(base)),
+                 "the address must be a multiple of a page");
   STADIAL_ASSERT(IsPageMultiple(bytes), "the size must be a multiple of a page");
 }
 
 int ProtectionOf(PageAccess access) noexcept {
   switch (access) {
-    case PageAccess::None: return PROT_NONE;
-    case PageAccess::ReadOnly: return PROT_READ;
-    case PageAccess::ReadWrite: return PROT_READ | PROT_WRITE;
+    case PageAccess::None:
+      return PROT_NONE;
+    case PageAccess::ReadOnly:
+      return PROT_READ;
+    case PageAccess::ReadWrite:
+      return PROT_READ | PROT_WRITE;
   }
   return PROT_NONE;
 }
 
-// Applies the policies of a reservation (see ReserveAddressSpace). Refusal only loses the policy, not the memory.
+// Applies the policies of a reservation (see ReserveAddressSpace). Refusal only loses the policy, not the
+// memory.
 void ApplyReservationPolicy(std::byte* base, std::size_t bytes) noexcept {
   ::madvise(base, bytes, MADV_DONTFORK);
   ::madvise(base, bytes, MADV_DONTDUMP);
@@ -73,17 +78,21 @@ Error MakeCommitError(std::size_t bytes, const char* call, int errorNumber) noex
     std::snprintf(found, sizeof found, "; vm.overcommit_memory is 2");
     remedy = "set it to 0 or 1, raise vm.overcommit_ratio, or ask for less";
   }
-  return Error::Format(ErrorCode::OutOfMemory, "committing %s failed in %s: %s (errno %d)%s; %s", FormatBytes(bytes).Get(),
-                       call, std::strerror(errorNumber), errorNumber, found, remedy);
+  return Error::Format(ErrorCode::OutOfMemory, "committing %s failed in %s: %s (errno %d)%s; %s",
+                       FormatBytes(bytes).Get(), call, std::strerror(errorNumber), errorNumber, found,
+                       remedy);
 }
 
 }  // namespace
 
 const char* ToString(MappingNameMethod method) noexcept {
   switch (method) {
-    case MappingNameMethod::AnonymousVma: return "AnonymousVma";
-    case MappingNameMethod::GuardMemfd: return "GuardMemfd";
-    case MappingNameMethod::None: return "None";
+    case MappingNameMethod::AnonymousVma:
+      return "AnonymousVma";
+    case MappingNameMethod::GuardMemfd:
+      return "GuardMemfd";
+    case MappingNameMethod::None:
+      return "None";
   }
   return "Unknown";
 }
@@ -95,7 +104,8 @@ std::size_t PageSize() noexcept {
 
 Result<std::byte*> ReserveAddressSpace(std::size_t bytes, std::size_t alignment) {
   STADIAL_ASSERT(bytes != 0 && IsPageMultiple(bytes), "the size must be a multiple of a page");
-  STADIAL_ASSERT(alignment >= PageSize() && (alignment & (alignment - 1)) == 0, "alignment must be a power of two");
+  STADIAL_ASSERT(alignment >= PageSize() && (alignment & (alignment - 1)) == 0,
+                 "alignment must be a power of two");
   std::byte* base = MapInaccessible(bytes);
   if (base != nullptr && (reinterpret_cast<std::uintptr_t>(base) & (alignment - 1)) != 0) {
     // Luck did not align it: reserve enough to cut an aligned piece out.
@@ -113,8 +123,9 @@ Result<std::byte*> ReserveAddressSpace(std::size_t bytes, std::size_t alignment)
   }
   if (base == nullptr) {
     const int errorNumber = errno;
-    const Error error = Error::Format(ErrorCode::AddressSpace, "mmap of %s of address space failed: %s (errno %d)",
-                                      FormatBytes(bytes).Get(), std::strerror(errorNumber), errorNumber);
+    const Error error =
+        Error::Format(ErrorCode::AddressSpace, "mmap of %s of address space failed: %s (errno %d)",
+                      FormatBytes(bytes).Get(), std::strerror(errorNumber), errorNumber);
     errno = errorNumber;  // for the caller, who says what it was for
     return error;
   }
@@ -154,7 +165,8 @@ Result<void> DecommitPages(std::byte* base, std::size_t bytes) {
   // Storage first: where pages are pinned it is refused, and then nothing has changed.
   if (::madvise(base, bytes, MADV_DONTNEED) != 0 || ::mprotect(base, bytes, PROT_NONE) != 0) {
     const int errorNumber = errno;
-    return Error::Format(ErrorCode::OutOfMemory, "decommitting %s failed: %s (errno %d); pinned pages stay committed",
+    return Error::Format(ErrorCode::OutOfMemory,
+                         "decommitting %s failed: %s (errno %d); pinned pages stay committed",
                          FormatBytes(bytes).Get(), std::strerror(errorNumber), errorNumber);
   }
   ::madvise(base, bytes, MADV_DONTDUMP);
@@ -166,9 +178,10 @@ Result<void> ProtectPages(std::byte* base, std::size_t bytes, PageAccess access)
   if (bytes == 0) return {};
   if (::mprotect(base, bytes, ProtectionOf(access)) == 0) return {};
   const int errorNumber = errno;
-  return Error::Format(ErrorCode::OutOfMemory,
-                       "mprotect of %s failed: %s (errno %d); raise vm.max_map_count if there are too many mappings",
-                       FormatBytes(bytes).Get(), std::strerror(errorNumber), errorNumber);
+  return Error::Format(
+      ErrorCode::OutOfMemory,
+      "mprotect of %s failed: %s (errno %d); raise vm.max_map_count if there are too many mappings",
+      FormatBytes(bytes).Get(), std::strerror(errorNumber), errorNumber);
 }
 
 MappingNameMethod NameGuardByMemfd(const char* name, std::byte* guardBase, std::size_t guardBytes) noexcept {
@@ -203,8 +216,10 @@ MappingNameMethod NameMapping(const char* name, std::byte* guardBase, std::size_
 AddressSpaceLimits ReadAddressSpaceLimits() noexcept {
   AddressSpaceLimits limits;
   rlimit limit{};
-  if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) limits.addressSpaceBytes = limit.rlim_cur;
-  if (::getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) limits.dataBytes = limit.rlim_cur;
+  if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    limits.addressSpaceBytes = limit.rlim_cur;
+  if (::getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    limits.dataBytes = limit.rlim_cur;
   const int file = ::open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
   if (file >= 0) {
     char digit = 0;

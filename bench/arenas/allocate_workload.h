@@ -1,6 +1,6 @@
-// The workload of every allocator here: a batch of kBlocks blocks of one size, each block's first word written and its
-// address kept, then everything given back. What differs is only how a block is taken and how the batch ends. A peer
-// that replaces malloc gets a program of its own, so this header knows no allocator.
+// The workload of every allocator here: a batch of kBlocks blocks of one size, each block's first word
+// written and its address kept, then everything given back. What differs is only how a block is taken and how
+// the batch ends. A peer that replaces malloc gets a program of its own, so this header knows no allocator.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -13,8 +13,8 @@ namespace stadial::bench {
 
 inline constexpr std::size_t kBlocks = 10'000;
 
-// take() -> an address; giveBack(blocks) ends the batch. Reports ns_per_op (one block taken and given back, its
-// share of the batch) and the checksum of the words written.
+// take() -> an address; giveBack(blocks) ends the batch. Reports ns_per_op (one block taken and given back,
+// its share of the batch) and the checksum of the words written.
 template <class Take, class GiveBack>
 void RunAllocateBatches(benchmark::State& state, Take&& take, GiveBack&& giveBack) {
   // Typed, as a program's own pointers are: a store through void* could be one to the allocator's cursor.

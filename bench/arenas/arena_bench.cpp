@@ -1,5 +1,6 @@
-// What taking memory costs: the arena with sizes known at compile time and at run time, the ideal it is measured
-// against (a bump that checks nothing), and peers that can share a program. glibc's malloc cannot: see malloc_bench.cpp.
+// What taking memory costs: the arena with sizes known at compile time and at run time, the ideal it is
+// measured against (a bump that checks nothing), and peers that can share a program. glibc's malloc cannot:
+// see malloc_bench.cpp.
 #include <benchmark/benchmark.h>
 #include <mimalloc.h>
 
@@ -40,8 +41,8 @@ Segment& Memory() {
 
 Arena MakeArena(std::size_t bytes = kMemoryBytes) { return Memory().MakeArena({.name = "bench"}, 0, bytes); }
 
-// The ideal: the arena without its limit, its rounding and its bookkeeping, but as an object that others may see, so
-// that its cursor is written to memory each time.
+// The ideal: the arena without its limit, its rounding and its bookkeeping, but as an object that others may
+// see, so that its cursor is written to memory each time.
 struct UncheckedBump {
   std::byte* cursor;
 };
@@ -61,7 +62,8 @@ void BM_IdealBump(benchmark::State& state) {
       [&](std::uint64_t**) { bump.cursor = base; });
 }
 
-// The floor: a local cursor that never leaves its register. No object that is passed by reference can be that.
+// The floor: a local cursor that never leaves its register. No object that is passed by reference can be
+// that.
 template <std::size_t kBytes>
 void BM_RegisterBump(benchmark::State& state) {
   std::byte* const base = Memory().Base();
@@ -73,14 +75,16 @@ void BM_RegisterBump(benchmark::State& state) {
 template <std::size_t kBytes>
 void BM_ArenaConstantSize(benchmark::State& state) {
   Arena arena = MakeArena();
-  RunAllocateBatches(state, [&] { return arena.Allocate(kBytes); }, [&](std::uint64_t**) { arena.Reset(); });
+  RunAllocateBatches(
+      state, [&] { return arena.Allocate(kBytes); }, [&](std::uint64_t**) { arena.Reset(); });
 }
 
 void BM_ArenaRunTimeSize(benchmark::State& state) {
   Arena arena = MakeArena();
   auto bytes = static_cast<std::size_t>(state.range(0));
   benchmark::DoNotOptimize(bytes);
-  RunAllocateBatches(state, [&] { return arena.Allocate(bytes); }, [&](std::uint64_t**) { arena.Reset(); });
+  RunAllocateBatches(
+      state, [&] { return arena.Allocate(bytes); }, [&](std::uint64_t**) { arena.Reset(); });
 }
 
 // Size and alignment unknown, alignment changing from block to block: what a branch would mispredict on.
@@ -100,8 +104,10 @@ void BM_ArenaRunTimeAlignment(benchmark::State& state) {
 
 void BM_PmrMonotonic(benchmark::State& state) {
   const auto bytes = static_cast<std::size_t>(state.range(0));
-  std::pmr::monotonic_buffer_resource resource(Memory().Base(), kMemoryBytes, std::pmr::null_memory_resource());
-  RunAllocateBatches(state, [&] { return resource.allocate(bytes, 16); }, [&](std::uint64_t**) { resource.release(); });
+  std::pmr::monotonic_buffer_resource resource(Memory().Base(), kMemoryBytes,
+                                               std::pmr::null_memory_resource());
+  RunAllocateBatches(
+      state, [&] { return resource.allocate(bytes, 16); }, [&](std::uint64_t**) { resource.release(); });
 }
 
 // The arena behind the standard interface: what the virtual call costs.
@@ -111,7 +117,8 @@ void BM_PmrArena(benchmark::State& state) {
   ArenaResource arenaResource(arena);
   std::pmr::memory_resource* resource = &arenaResource;
   benchmark::DoNotOptimize(resource);
-  RunAllocateBatches(state, [&] { return resource->allocate(bytes, 16); }, [&](std::uint64_t**) { arena.Reset(); });
+  RunAllocateBatches(
+      state, [&] { return resource->allocate(bytes, 16); }, [&](std::uint64_t**) { arena.Reset(); });
 }
 
 void BM_Mimalloc(benchmark::State& state) {

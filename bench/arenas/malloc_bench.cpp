@@ -1,6 +1,8 @@
-// The C library's malloc under the same workload, in a program of its own: Stadial links mimalloc, whose library
-// replaces malloc in every program it is part of. The probe says whose malloc is in force; the benchmark refuses to
-// measure another allocator under this name.
+// The C library's malloc under the same workload, in a program of its own: Stadial links mimalloc, whose
+// library replaces malloc in every program it is part of. With its default settings glibc gives a batch of
+// 256 B blocks back to the kernel each time and faults it in again; that is what a program gets, and most of
+// that row. The probe says whose malloc is in force; the benchmark refuses to measure another allocator under
+// this name.
 #include <benchmark/benchmark.h>
 #include <dlfcn.h>
 

@@ -1,6 +1,6 @@
 // EventBus against the bus that engines usually have: a std::vector of events and, per type, a std::vector of
-// std::function. Emission and delivery are timed apart; "ns_per_event", of the median round, is what rows.json
-// compares. The same 64-byte events, the same handlers, the peer's vectors at their final capacity.
+// std::function. Emission and delivery are timed apart; "ns_per_event", of the median round, is what
+// rows.json compares. The same 64-byte events, the same handlers, the peer's vectors at their final capacity.
 #include <benchmark/benchmark.h>
 
 #include <functional>
@@ -66,16 +66,18 @@ void Measure(benchmark::State& state, const std::uint64_t& sum, Emit&& emit, Dra
   const auto times = std::make_unique<TimeHistogram>();
   for (auto _ : state) {
     const std::uint64_t startNs = NowNs();
-    for (std::uint64_t i = 0; i < count; ++i) emit(Event{.type = TypeOf(i), .data = static_cast<std::int64_t>(i & 7)});
+    for (std::uint64_t i = 0; i < count; ++i)
+      emit(Event{.type = TypeOf(i), .data = static_cast<std::int64_t>(i & 7)});
     const std::uint64_t filledNs = NowNs();
     drain();
     const std::uint64_t ns = kPart == Part::Emit ? filledNs - startNs : NowNs() - filledNs;
     times->Record(ns);
     state.SetIterationTime(static_cast<double>(ns) * 1e-9);
   }
+  if (times->Count() == 0) return;
   state.counters["ns_per_event"] = times->PercentileNs(0.5) / static_cast<double>(count);
   // Every round delivers the same sum, so the same program prints the same checksum.
-  state.counters["checksum"] = static_cast<double>(sum / times->Count());
+  state.counters["checksum"] = static_cast<double>(sum) / static_cast<double>(times->Count());
 }
 
 template <Part kPart>
@@ -84,10 +86,13 @@ void RunStadial(benchmark::State& state) {
   bus.PreAllocate(static_cast<std::size_t>(state.range(0)), EventBus::AllocationMode::Strict);
   Counter counter;
   std::vector<Subscription> subscriptions;
-  for (std::uint32_t i = 0; i < kTypes; ++i) subscriptions.push_back(bus.Subscribe<&Counter::OnEvent>(TypeOf(i), &counter).Value());
+  subscriptions.reserve(kTypes);
+  for (std::uint32_t i = 0; i < kTypes; ++i)
+    subscriptions.push_back(bus.Subscribe<&Counter::OnEvent>(TypeOf(i), &counter).Value());
   bool accepted = true;
   Measure<kPart>(
-      state, counter.sum, [&](const Event& event) { accepted = bus.Emit(event) && accepted; }, [&] { bus.ProcessEvents(); });
+      state, counter.sum, [&](const Event& event) { accepted = bus.Emit(event) && accepted; },
+      [&] { bus.ProcessEvents(); });
   if (!accepted) state.SkipWithError("an event was rejected");
 }
 
@@ -113,7 +118,8 @@ BENCHMARK(BM_EmitFunctions)->Arg(1000)->Arg(100'000)->UseManualTime();
 BENCHMARK(BM_DispatchStadial)->Arg(1000)->Arg(100'000)->UseManualTime();
 BENCHMARK(BM_DispatchFunctions)->Arg(1000)->Arg(100'000)->UseManualTime();
 
-// A full queue in Discard mode: every emission drops the oldest event. The curve over the capacity must be flat.
+// A full queue in Discard mode: every emission drops the oldest event. The curve over the capacity must be
+// flat.
 void BM_DiscardStadial(benchmark::State& state) {
   EventBus bus(EventBusOptions{.log = {.write = &stadial::runtime::WriteLogNowhere}});
   bus.PreAllocate(static_cast<std::size_t>(state.range(0)), EventBus::AllocationMode::Discard);

@@ -1,5 +1,6 @@
-// What the runtime itself costs a frame: Begin and End with nothing between, the gate at trap, counters and audit on;
-// with the kernel witness and without; and with a gap between frames, in which the fault count must be read again.
+// What the runtime itself costs a frame: Begin and End with nothing between, the gate at trap, counters and
+// audit on; with the kernel witness and without; and with a gap between frames, in which the fault count must
+// be read again.
 #include <benchmark/benchmark.h>
 
 #include "stadial/runtime/runtime.h"
@@ -27,7 +28,8 @@ void RunEmptyFrames(benchmark::State& state, const RuntimeOptions& options, std:
   const auto& audit = runtime->Audit();
   state.counters["p50_ns"] = audit.OverheadTimes().PercentileNs(0.5);
   state.counters["p99_ns"] = audit.OverheadTimes().PercentileNs(0.99);
-  state.counters["checksum"] = static_cast<double>(audit.Steady().heapAllocations + audit.Steady().vmSyscalls);
+  state.counters["checksum"] =
+      static_cast<double>(audit.Steady().heapAllocations + audit.Steady().vmSyscalls);
 }
 
 void BM_EmptyFrame(benchmark::State& state) { RunEmptyFrames(state, {}, 0); }

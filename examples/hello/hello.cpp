@@ -1,4 +1,5 @@
-// A whole Stadial program, without a GPU: two typed nodes, an event, 1,000 frames that cannot allocate, the audit.
+// A whole Stadial program, without a GPU: two typed nodes, an event, 1,000 frames that cannot allocate, the
+// audit.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -41,7 +42,8 @@ int main() {
     if (!step) return std::fprintf(stderr, "hello: %s\n", step.GetError().Message()), 1;
   }
   for (int i = 0; i < 1000; ++i) {
-    if (i == 500 && !runtime->Events().Emit({.type = runtime::EventType::NodeDirty, .data = peak.Handle().EventData()}))
+    if (i == 500 &&
+        !runtime->Events().Emit({.type = runtime::EventType::NodeDirty, .data = peak.Handle().EventData()}))
       return 1;
     if (const arenas::Result<void> frame = graph.Execute(); !frame)
       return std::fprintf(stderr, "hello: %s\n", frame.GetError().Message()), 1;

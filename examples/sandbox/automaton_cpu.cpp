@@ -7,13 +7,15 @@
 namespace stadial::sandbox {
 namespace {
 
-// What stands in for a cell that is not there. Any id of a stone works: it is never moved and never written back.
+// What stands in for a cell that is not there. Any id of a stone works: it is never moved and never written
+// back.
 constexpr std::uint8_t kWall = 1;
 
 // Reads cells as classes and swaps them, for the length of one block's step.
 class BlockRules {
  public:
-  BlockRules(AutomatonBlock& cells, std::uint32_t hash, std::uint32_t sandBegin, std::uint32_t waterBegin) noexcept
+  BlockRules(AutomatonBlock& cells, std::uint32_t hash, std::uint32_t sandBegin,
+             std::uint32_t waterBegin) noexcept
       : cells_(cells), hash_(hash), sandBegin_(sandBegin), waterBegin_(waterBegin) {}
 
   void Run() noexcept {
@@ -106,13 +108,6 @@ AutomatonCpu::AutomatonCpu(const World& world, std::uint32_t seed)
                          "the world's cells were released before the automaton was made");
 }
 
-std::uint32_t* AutomatonCpu::WordOf(std::int32_t x, std::int32_t y, std::int32_t z) noexcept {
-  const std::int32_t slot = world_->SlotOf(x, y, z);
-  if (slot < 0) return nullptr;
-  return &cells_[WordIndex(static_cast<std::uint32_t>(slot), static_cast<std::uint32_t>(x),
-                           static_cast<std::uint32_t>(y), static_cast<std::uint32_t>(z))];
-}
-
 void AutomatonCpu::Step() noexcept {
   if (world_->Materials().HasMovable()) {
     for (std::uint32_t slot = 0; slot < world_->SlotCount(); ++slot) StepSlot(slot);
@@ -129,32 +124,43 @@ void AutomatonCpu::StepSlot(std::uint32_t slot) noexcept {
   const auto offset = AutomatonOffset(step_);
   std::int32_t first[3];
   for (std::size_t a = 0; a < 3; ++a) first[a] = base[a] - static_cast<std::int32_t>(offset[a]);
-  // With an odd offset the last block along an axis begins on the chunk's last cell.
+  // With an odd offset the first block along an axis begins before the chunk and the last one on its last
+  // cell.
   for (std::int32_t z = first[2]; z < base[2] + kEdge; z += 2) {
     for (std::int32_t y = first[1]; y < base[1] + kEdge; y += 2) {
       for (std::int32_t x = first[0]; x < base[0] + kEdge; x += 2) {
-        // A block on a border lies in up to eight chunks: the slot of its first resident cell does it.
-        std::int32_t owner = -1;
-        for (std::int32_t i = 0; i < 8 && owner < 0; ++i) {
-          owner = world_->SlotOf(x + (i & 1), y + (i >> 1 & 1), z + (i >> 2));
+        std::array<std::int32_t, 8> slots;
+        slots.fill(static_cast<std::int32_t>(slot));
+        const bool border = x < base[0] || y < base[1] || z < base[2] || x == base[0] + kEdge - 1 ||
+                            y == base[1] + kEdge - 1 || z == base[2] + kEdge - 1;
+        if (border) {
+          // It lies in up to eight chunks: the slot of its first resident cell does it.
+          std::int32_t owner = -1;
+          for (std::int32_t i = 7; i >= 0; --i) {
+            slots[static_cast<std::size_t>(i)] = world_->SlotOf(x + (i & 1), y + (i >> 1 & 1), z + (i >> 2));
+            if (slots[static_cast<std::size_t>(i)] >= 0) owner = slots[static_cast<std::size_t>(i)];
+          }
+          if (owner != static_cast<std::int32_t>(slot)) continue;
         }
-        if (owner == static_cast<std::int32_t>(slot)) StepBlock({x, y, z});
+        StepBlock({x, y, z}, slots);
       }
     }
   }
 }
 
-void AutomatonCpu::StepBlock(const CellPosition& corner) noexcept {
+void AutomatonCpu::StepBlock(const CellPosition& corner, const std::array<std::int32_t, 8>& slots) noexcept {
   const MaterialTable& table = world_->Materials();
   AutomatonBlock block{};
   std::array<std::uint32_t*, 8> words{};
   bool movable = false;
-  for (std::int32_t i = 0; i < 8; ++i) {
-    const auto k = static_cast<std::size_t>(i);
-    const std::int32_t x = corner[0] + (i & 1);
-    words[k] = WordOf(x, corner[1] + (i >> 1 & 1), corner[2] + (i >> 2));
-    block[k] = words[k] == nullptr ? kWall
-                                   : static_cast<std::uint8_t>(CellInWord(*words[k], static_cast<std::uint32_t>(x)));
+  for (std::uint32_t k = 0; k < 8; ++k) {
+    block[k] = kWall;
+    if (slots[k] < 0) continue;
+    const std::uint32_t x = static_cast<std::uint32_t>(corner[0]) + (k & 1U);
+    const std::uint32_t y = static_cast<std::uint32_t>(corner[1]) + (k >> 1 & 1U);
+    const std::uint32_t z = static_cast<std::uint32_t>(corner[2]) + (k >> 2);
+    words[k] = &cells_[WordIndex(static_cast<std::uint32_t>(slots[k]), x, y, z)];
+    block[k] = static_cast<std::uint8_t>(CellInWord(*words[k], x));
     movable = movable || block[k] >= table.sandBegin;
   }
   if (!movable) return;
@@ -162,10 +168,9 @@ void AutomatonCpu::StepBlock(const CellPosition& corner) noexcept {
   std::uint32_t b[3];
   for (std::size_t a = 0; a < 3; ++a) b[a] = (static_cast<std::uint32_t>(corner[a]) + offset[a]) / 2;
   StepAutomatonBlock(block, AutomatonHash(seed_, step_, b[0], b[1], b[2]), table.sandBegin, table.waterBegin);
-  for (std::int32_t i = 0; i < 8; ++i) {
-    const auto k = static_cast<std::size_t>(i);
+  for (std::uint32_t k = 0; k < 8; ++k) {
     if (words[k] == nullptr) continue;
-    const std::uint32_t shift = 8 * (static_cast<std::uint32_t>(corner[0] + (i & 1)) % kCellsPerWord);
+    const std::uint32_t shift = 8 * ((static_cast<std::uint32_t>(corner[0]) + (k & 1U)) % kCellsPerWord);
     *words[k] = (*words[k] & ~(0xffU << shift)) | std::uint32_t{block[k]} << shift;
   }
 }

@@ -16,7 +16,8 @@ constexpr float kFieldOfViewMin = 1.0F;
 constexpr float kFieldOfViewMax = 150.0F;
 constexpr float kDegree = std::numbers::pi_v<float> / 180.0F;
 
-// Reads up to kNumbersMax comma-separated finite numbers; returns how many, or 0 when the text is anything else.
+// Reads up to kNumbersMax comma-separated finite numbers; returns how many, or 0 when the text is anything
+// else.
 std::size_t ParseNumbers(std::string_view text, std::array<float, kNumbersMax>& numbers) noexcept {
   const char* at = text.data();
   const char* const end = at + text.size();
@@ -54,10 +55,11 @@ Result<CameraSpec> ParseCamera(const char* text) {
     spec.distance = n[2];
     if (count == 4) spec.fieldOfView = n[3];
     if (std::fabs(spec.pitch) > kPitchMax || spec.distance < 0.0F || spec.distance > kCoordinateMax) {
-      return Error::Format(ErrorCode::InvalidArgument,
-                           "camera '%.80s': pitch %g must lie in -89..89 degrees and distance %g in 0..%g cells", text,
-                           static_cast<double>(spec.pitch), static_cast<double>(spec.distance),
-                           static_cast<double>(kCoordinateMax));
+      return Error::Format(
+          ErrorCode::InvalidArgument,
+          "camera '%.80s': pitch %g must lie in -89..89 degrees and distance %g in 0..%g cells", text,
+          static_cast<double>(spec.pitch), static_cast<double>(spec.distance),
+          static_cast<double>(kCoordinateMax));
     }
   } else if (count == 6 || count == 7) {
     spec.fixed = true;
@@ -66,21 +68,24 @@ Result<CameraSpec> ParseCamera(const char* text) {
     if (count == 7) spec.fieldOfView = n[6];
     for (std::size_t i = 0; i < 6; ++i) {
       if (std::fabs(n[i]) > kCoordinateMax) {
-        return Error::Format(ErrorCode::InvalidArgument, "camera '%.80s': coordinate %g lies beyond %g cells", text,
-                             static_cast<double>(n[i]), static_cast<double>(kCoordinateMax));
+        return Error::Format(ErrorCode::InvalidArgument, "camera '%.80s': coordinate %g lies beyond %g cells",
+                             text, static_cast<double>(n[i]), static_cast<double>(kCoordinateMax));
       }
     }
     if (Length(spec.target - spec.position) < 1e-3F) {
-      return Error::Format(ErrorCode::InvalidArgument, "camera '%.80s': position and target are the same point", text);
+      return Error::Format(ErrorCode::InvalidArgument,
+                           "camera '%.80s': position and target are the same point", text);
     }
   } else {
-    return Error::Format(ErrorCode::InvalidArgument,
-                         "camera '%.80s' is neither yaw,pitch,distance[,fov] nor px,py,pz,tx,ty,tz[,fov] (numbers and "
-                         "commas; degrees and cells)",
-                         text);
+    return Error::Format(
+        ErrorCode::InvalidArgument,
+        "camera '%.80s' is neither yaw,pitch,distance[,fov] nor px,py,pz,tx,ty,tz[,fov] (numbers and "
+        "commas; degrees and cells)",
+        text);
   }
   if (spec.fieldOfView < kFieldOfViewMin || spec.fieldOfView > kFieldOfViewMax) {
-    return Error::Format(ErrorCode::InvalidArgument, "camera '%.80s': field of view %g must lie in %g..%g degrees", text,
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "camera '%.80s': field of view %g must lie in %g..%g degrees", text,
                          static_cast<double>(spec.fieldOfView), static_cast<double>(kFieldOfViewMin),
                          static_cast<double>(kFieldOfViewMax));
   }

@@ -40,10 +40,11 @@ Result<void> Run(const Arguments& arguments) {
   STADIAL_ASSIGN_OR_RETURN(const VoxScene scene, LoadVox(arguments.scene));
   STADIAL_ASSIGN_OR_RETURN(const World world, World::Build(scene, {}, arguments.scene));
   const WorldStatistics& s = world.Statistics();
-  std::printf("%u instances of %u models, %llu cells (%llu sand, %llu water), %u of %u chunks resident, %u lights\n",
-              s.instances, s.models, static_cast<unsigned long long>(s.cells),
-              static_cast<unsigned long long>(s.sandCells), static_cast<unsigned long long>(s.waterCells),
-              s.residentChunks, s.boxChunks, s.lights);
+  std::printf(
+      "%u instances of %u models, %llu cells (%llu sand, %llu water), %u of %u chunks resident, %u lights\n",
+      s.instances, s.models, static_cast<unsigned long long>(s.cells),
+      static_cast<unsigned long long>(s.sandCells), static_cast<unsigned long long>(s.waterCells),
+      s.residentChunks, s.boxChunks, s.lights);
   for (const std::string& warning : world.Warnings()) std::printf("warning: %s\n", warning.c_str());
 
   const auto begin = std::chrono::steady_clock::now();
@@ -105,7 +106,8 @@ int main(int argc, char** argv) {
   constexpr std::uint32_t kEdgeMax = 8192;
   good = good && arguments.width - 1U < kEdgeMax && arguments.height - 1U < kEdgeMax;
   if (!good) {
-    std::fprintf(stderr, "usage: sandbox_cpu_preview SCENE.vox OUT.png [WIDTHxHEIGHT [STEPS [SAMPLES [CAMERA]]]]\n");
+    std::fprintf(stderr,
+                 "usage: sandbox_cpu_preview SCENE.vox OUT.png [WIDTHxHEIGHT [STEPS [SAMPLES [CAMERA]]]]\n");
     return 2;
   }
   const auto result = Run(arguments);

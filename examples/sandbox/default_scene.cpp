@@ -26,8 +26,10 @@ class Assembly {
     return static_cast<std::int32_t>(scene_.models.size()) - 1;
   }
 
-  // A group whose content is turned by quarter turns about the vertical and then moved. Returns its node's index.
-  std::size_t AddGroup(const char* name, std::int32_t layer, std::array<std::int32_t, 3> at, std::uint32_t quarterTurns) {
+  // A group whose content is turned by quarter turns about the vertical and then moved. Returns its node's
+  // index.
+  std::size_t AddGroup(const char* name, std::int32_t layer, std::array<std::int32_t, 3> at,
+                       std::uint32_t quarterTurns) {
     const std::int32_t transform = NextId();
     VoxNode node = Transform(name, transform + 1, layer);
     node.frames[0].translation = at;
@@ -159,13 +161,14 @@ struct Spot {
 };
 
 // Models of `width` x `depth` cells that stand on the ground with their middle at each spot.
-void PlaceOnGround(Assembly& assembly, std::size_t group, const char* name, std::int32_t model, std::int32_t width,
-                   std::int32_t depth, std::initializer_list<Spot> spots) {
+void PlaceOnGround(Assembly& assembly, std::size_t group, const char* name, std::int32_t model,
+                   std::int32_t width, std::int32_t depth, std::initializer_list<Spot> spots) {
   for (const Spot& spot : spots) {
     const bool sideways = spot.turns % 2 == 1;
     const std::int32_t w = sideways ? depth : width;
     const std::int32_t d = sideways ? width : depth;
-    assembly.Place(group, name, model, {spot.x - w / 2, spot.y - d / 2, GroundHeight(spot.x, spot.y)}, spot.turns);
+    assembly.Place(group, name, model, {spot.x - w / 2, spot.y - d / 2, GroundHeight(spot.x, spot.y)},
+                   spot.turns);
   }
 }
 
@@ -191,8 +194,9 @@ VoxScene MakeDefaultScene() {
   assembly.Place(works, "bridge", assembly.Add(MakeBridge()), {52, 50, 16});
 
   const std::size_t plants = assembly.AddGroup("plants", 2, {0, 0, 0}, 0);
-  PlaceOnGround(assembly, plants, "pine", assembly.Add(MakePine()), 13, 13,
-                {{20, 74, 0}, {14, 92, 1}, {26, 106, 2}, {44, 112, 3}, {60, 104, 1}, {66, 92, 2}, {16, 60, 3}});
+  PlaceOnGround(
+      assembly, plants, "pine", assembly.Add(MakePine()), 13, 13,
+      {{20, 74, 0}, {14, 92, 1}, {26, 106, 2}, {44, 112, 3}, {60, 104, 1}, {66, 92, 2}, {16, 60, 3}});
   PlaceOnGround(assembly, plants, "blossom", assembly.Add(MakeBlossomTree()), 23, 21,
                 {{112, 62, 0}, {112, 40, 1}, {64, 22, 2}});
 

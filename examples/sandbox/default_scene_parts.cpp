@@ -11,8 +11,8 @@ namespace {
 std::int32_t Squared(std::int32_t v) noexcept { return v * v; }
 
 // A round slab of radius r about (x + 1/2, y + 1/2), with a hole of radius `hole` (-1: none).
-void Disc(VoxelCanvas& canvas, std::int32_t x, std::int32_t y, std::int32_t z, std::int32_t r, std::int32_t hole,
-          std::uint8_t colour, std::uint32_t shades) {
+void Disc(VoxelCanvas& canvas, std::int32_t x, std::int32_t y, std::int32_t z, std::int32_t r,
+          std::int32_t hole, std::uint8_t colour, std::uint32_t shades) {
   for (std::int32_t dy = -r; dy <= r; ++dy) {
     for (std::int32_t dx = -r; dx <= r; ++dx) {
       const std::int32_t d = Squared(dx) + Squared(dy);
@@ -22,8 +22,8 @@ void Disc(VoxelCanvas& canvas, std::int32_t x, std::int32_t y, std::int32_t z, s
   }
 }
 
-void Ball(VoxelCanvas& canvas, std::int32_t x, std::int32_t y, std::int32_t z, std::int32_t r, std::uint8_t colour,
-          std::uint32_t shades) {
+void Ball(VoxelCanvas& canvas, std::int32_t x, std::int32_t y, std::int32_t z, std::int32_t r,
+          std::uint8_t colour, std::uint32_t shades) {
   for (std::int32_t dz = -r; dz <= r; ++dz) {
     for (std::int32_t dy = -r; dy <= r; ++dy) {
       for (std::int32_t dx = -r; dx <= r; ++dx) {
@@ -33,7 +33,8 @@ void Ball(VoxelCanvas& canvas, std::int32_t x, std::int32_t y, std::int32_t z, s
         const std::int32_t tone = (dz + r) * static_cast<std::int32_t>(shades) / (2 * r + 1);
         const std::int32_t speckle = HashOf(x + dx, y + dy, z + dz + 7) % 4 == 0 ? 1 : 0;
         canvas.Set(x + dx, y + dy, z + dz,
-                   static_cast<std::uint8_t>(colour + std::min(tone + speckle, static_cast<std::int32_t>(shades) - 1)));
+                   static_cast<std::uint8_t>(
+                       colour + std::min(tone + speckle, static_cast<std::int32_t>(shades) - 1)));
       }
     }
   }
@@ -93,8 +94,8 @@ VoxModel MakeTower() {
   constexpr std::int32_t kTop = 45;
   VoxelCanvas canvas(kEdge, kEdge, 58);
   // Pillars on the axes, so that the sand is seen between them from a corner.
-  for (const auto& [x, y] : {std::pair{1, kMiddle - 1}, std::pair{kEdge - 4, kMiddle - 1}, std::pair{kMiddle - 1, 1},
-                             std::pair{kMiddle - 1, kEdge - 4}}) {
+  for (const auto& [x, y] : {std::pair{1, kMiddle - 1}, std::pair{kEdge - 4, kMiddle - 1},
+                             std::pair{kMiddle - 1, 1}, std::pair{kMiddle - 1, kEdge - 4}}) {
     canvas.Box(x - 1, y - 1, 0, x + 3, y + 3, 2, kBrick, 3);
     canvas.Box(x, y, 3, x + 2, y + 2, kShoulder, kBrick, 3);
     canvas.Box(x - 1, y - 1, kShoulder - 3, x + 3, y + 3, kShoulder - 3, kMarble, 2);
@@ -107,7 +108,8 @@ VoxModel MakeTower() {
     if (z > kThroat) Disc(canvas, kMiddle, kMiddle, z, inner, -1, kSand, 4);
   }
   // The heap above the rim.
-  for (std::int32_t rise = 1; rise <= 9; ++rise) Disc(canvas, kMiddle, kMiddle, kTop + rise, 10 - rise, -1, kSand, 4);
+  for (std::int32_t rise = 1; rise <= 9; ++rise)
+    Disc(canvas, kMiddle, kMiddle, kTop + rise, 10 - rise, -1, kSand, 4);
   return canvas.ToModel();
 }
 
@@ -116,7 +118,8 @@ VoxModel MakeBasin() {
   constexpr std::int32_t kMiddle = kEdge / 2;
   VoxelCanvas canvas(kEdge, kEdge, 8);
   Disc(canvas, kMiddle, kMiddle, 0, 12, -1, kBrick, 3);
-  for (std::int32_t z = 1; z <= 2; ++z) Disc(canvas, kMiddle, kMiddle, z, 12, 10, z == 2 ? kMarble : kBrick, 3);
+  for (std::int32_t z = 1; z <= 2; ++z)
+    Disc(canvas, kMiddle, kMiddle, z, 12, 10, z == 2 ? kMarble : kBrick, 3);
   for (std::int32_t z = 1; z <= 6; ++z) Disc(canvas, kMiddle, kMiddle, z, 7 - z, -1, kSand, 4);
   return canvas.ToModel();
 }
@@ -151,7 +154,8 @@ VoxModel MakePine() {
       for (std::int32_t dx = -r; dx <= r; ++dx) {
         const std::int32_t ragged = static_cast<std::int32_t>(HashOf(dx, dy, z) % 3);
         if (Squared(dx) + Squared(dy) > Squared(r) + ragged) continue;
-        canvas.Set(6 + dx, 6 + dy, z, static_cast<std::uint8_t>(kLeaf + std::min(within / 2 + ragged / 2, 2)));
+        canvas.Set(6 + dx, 6 + dy, z,
+                   static_cast<std::uint8_t>(kLeaf + std::min(within / 2 + ragged / 2, 2)));
       }
     }
   }

@@ -22,14 +22,14 @@ constexpr Point kPondRadii{27, 19};
 constexpr std::int32_t kPondFloor = 5;
 constexpr std::int32_t kRim = kSeaLevel + 3;  // the pond has room for what the spring brings
 
-// The spring: a round tank on the hill, from which a trough of stone leads over the cliff's edge. From its open end
-// the water falls into the plunge pool, which a brook at the pond's level joins to the pond.
+// The spring: a round tank on the hill, from which a trough of stone leads over the cliff's edge. From its
+// open end the water falls into the plunge pool, which a brook at the pond's level joins to the pond.
 constexpr Point kSpring{52, 84};
 constexpr std::int32_t kSpringRadius = 11;
 constexpr std::int32_t kSpringLevel = 39;  // surface of the tank's water
 constexpr std::int32_t kTroughFloor = 31;
 constexpr std::int32_t kTroughHalfWidth = 4;
-constexpr std::int32_t kCliffEdge = 72;    // y of the cliff's face
+constexpr std::int32_t kCliffEdge = 72;  // y of the cliff's face
 constexpr std::int32_t kTroughEnd = 67;
 
 constexpr Point kPool{52, 64};
@@ -59,7 +59,9 @@ Nearest NearestOn(Point a, Point b, std::int32_t x, std::int32_t y) noexcept {
   return {(ex / 16 * (ex / 16) + ey / 16 * (ey / 16)) / 256, along};
 }
 
-std::int32_t Mix(std::int32_t a, std::int32_t b, std::int32_t t256) noexcept { return (a * (256 - t256) + b * t256) / 256; }
+std::int32_t Mix(std::int32_t a, std::int32_t b, std::int32_t t256) noexcept {
+  return (a * (256 - t256) + b * t256) / 256;
+}
 
 std::int32_t Squared(std::int32_t v) noexcept { return v * v; }
 
@@ -74,7 +76,8 @@ bool OnIsland(std::int32_t x, std::int32_t y) noexcept {
 
 // 0 in the middle of the pond, 256 on its shore.
 std::int32_t PondDistance(std::int32_t x, std::int32_t y) noexcept {
-  return Squared(x - kPond.x) * 256 / Squared(kPondRadii.x) + Squared(y - kPond.y) * 256 / Squared(kPondRadii.y);
+  return Squared(x - kPond.x) * 256 / Squared(kPondRadii.x) +
+         Squared(y - kPond.y) * 256 / Squared(kPondRadii.y);
 }
 
 // 256 inside a rectangle around (x0, y0), falling to 0 over `blend` cells outside it.
@@ -92,7 +95,9 @@ std::int32_t BrookDistanceSquared(std::int32_t x, std::int32_t y) noexcept {
   return nearest;
 }
 
-bool InBrook(std::int32_t x, std::int32_t y) noexcept { return BrookDistanceSquared(x, y) <= Squared(kBrookHalfWidth); }
+bool InBrook(std::int32_t x, std::int32_t y) noexcept {
+  return BrookDistanceSquared(x, y) <= Squared(kBrookHalfWidth);
+}
 
 std::int32_t Distance(Point p, std::int32_t x, std::int32_t y) noexcept {
   return SquareRoot(Squared(x - p.x) + Squared(y - p.y));
@@ -101,7 +106,8 @@ std::int32_t Distance(Point p, std::int32_t x, std::int32_t y) noexcept {
 // The land before water is cut into it.
 std::int32_t LandHeight(std::int32_t x, std::int32_t y) noexcept {
   std::int32_t height16 = 15 * 16 + (Noise2(x, y, 26, 3) - 100) / 5 + (Noise2(x, y, 9, 4) - 128) / 16;
-  const std::int32_t hill = Smooth256(256 - SquareRoot(Squared(x - kHill.x) + Squared(y - kHill.y)) * 256 / kHillRadius);
+  const std::int32_t hill =
+      Smooth256(256 - SquareRoot(Squared(x - kHill.x) + Squared(y - kHill.y)) * 256 / kHillRadius);
   std::int32_t rise16 = hill * kHillHeight / 16 + hill * (Noise2(x, y, 11, 5) - 128) / 512;
   if (rise16 > 6 * 16) {
     // Steep rock between ledges: steps of six cells whose edges wander.
@@ -151,7 +157,8 @@ namespace {
 bool OnPath(std::int32_t x, std::int32_t y) noexcept {
   for (std::size_t i = 0; i + 1 < std::size(kPathPoints); ++i) {
     const std::int32_t wobble = static_cast<std::int32_t>(HashOf(x, y, 9) % 3);
-    if (NearestOn(kPathPoints[i], kPathPoints[i + 1], x, y).squared <= Squared(kPathHalfWidth) + wobble - 1) return true;
+    if (NearestOn(kPathPoints[i], kPathPoints[i + 1], x, y).squared <= Squared(kPathHalfWidth) + wobble - 1)
+      return true;
   }
   return false;
 }
@@ -172,7 +179,8 @@ std::uint8_t Stratum(std::int32_t x, std::int32_t y, std::int32_t z, std::int32_
   return static_cast<std::uint8_t>(kRock + band + HashOf(x, y, z) % 2);
 }
 
-std::uint8_t SurfaceColour(std::int32_t x, std::int32_t y, std::int32_t height, std::int32_t steepness) noexcept {
+std::uint8_t SurfaceColour(std::int32_t x, std::int32_t y, std::int32_t height,
+                           std::int32_t steepness) noexcept {
   const std::int32_t pond = PondDistance(x, y);
   if (height <= kSeaLevel && pond >= 256) return Shade(kRock, 4, x, y, height);
   if (pond < 400 && steepness <= 1 && height <= kRim) return Shade(kSand, 4, x, y, height);
@@ -203,7 +211,8 @@ void FillWater(VoxelCanvas& canvas, std::int32_t x, std::int32_t y) {
   for (std::int32_t z = height; z < level; ++z) canvas.Set(x, y, z, Shade(kWater, 2, x, y, z));
 }
 
-// The part of the trough that reaches over the pool: a ledge of rock with mossy walls at its sides and an open end.
+// The part of the trough that reaches over the pool: a ledge of rock with mossy walls at its sides and an
+// open end.
 void BuildTrough(VoxelCanvas& canvas) {
   constexpr std::int32_t kInner = kTroughHalfWidth;
   constexpr std::int32_t kOuter = kInner + 2;
@@ -219,7 +228,8 @@ void BuildTrough(VoxelCanvas& canvas) {
     }
   }
   canvas.Box(x - kInner, kTroughEnd + 3, kTroughFloor, x + kInner, kCliffEdge + 1, kSpringLevel + 1, 0);
-  canvas.Box(x - kInner, kTroughEnd + 3, kTroughFloor, x + kInner, kCliffEdge + 1, kSpringLevel - 3, kWater, 2);
+  canvas.Box(x - kInner, kTroughEnd + 3, kTroughFloor, x + kInner, kCliffEdge + 1, kSpringLevel - 3, kWater,
+             2);
 }
 
 }  // namespace

@@ -23,8 +23,9 @@ void Store(float (&out)[4], Vec3 v, float w = 0.0F) noexcept {
 FrameUniforms MakeFrameUniforms(const World& world, const Environment& environment,
                                 const FrameParameters& parameters) noexcept {
   STADIAL_ASSERT(parameters.width > 0 && parameters.height > 0, "an image without pixels");
-  STADIAL_ASSERT(parameters.accumulatedFramesMax >= 1 && parameters.accumulatedFramesMax <= kAccumulatedFramesMax,
-                 "accumulatedFramesMax must lie in 1..255");
+  STADIAL_ASSERT(
+      parameters.accumulatedFramesMax >= 1 && parameters.accumulatedFramesMax <= kAccumulatedFramesMax,
+      "accumulatedFramesMax must lie in 1..255");
   FrameUniforms u{};
   const float aspect = static_cast<float>(parameters.width) / static_cast<float>(parameters.height);
   const Camera& camera = parameters.camera;
@@ -80,7 +81,8 @@ void ForEachOccupiedCorner(const World& world, Visit&& visit) {
       const std::uint32_t y = (chunk >> 10 & 1023U) * kBricksPerEdge + brick / 4 % 4;
       const std::uint32_t z = (chunk >> 20) * kBricksPerEdge + brick / 16;
       for (std::uint32_t corner = 0; corner < 8; ++corner) {
-        visit(Vec3{static_cast<float>(x + (corner & 1U)) * kBrick, static_cast<float>(y + (corner >> 1 & 1U)) * kBrick,
+        visit(Vec3{static_cast<float>(x + (corner & 1U)) * kBrick,
+                   static_cast<float>(y + (corner >> 1 & 1U)) * kBrick,
                    static_cast<float>(z + (corner >> 2)) * kBrick});
       }
     }
@@ -97,7 +99,8 @@ void AimAtWorld(const World& world, float aspect, CameraSpec& spec) noexcept {
   spec.target = {middle(0), middle(1), middle(2)};
   if (spec.distance > 0.0F) return;
   // A point at right offset r, up offset u and outward offset o is in sight of a camera at (cr, cu, e) when
-  // |r - cr| <= k (e - o), and likewise for u. The largest of r + k o and of -r + k o thus give cr and the least e.
+  // |r - cr| <= k (e - o), and likewise for u. The largest of r + k o and of -r + k o thus give cr and the
+  // least e.
   constexpr float kMargin = 1.06F;
   const Camera camera = MakeCamera(spec);
   const float kUp = camera.tanHalfVertical / kMargin;
@@ -115,7 +118,8 @@ void AimAtWorld(const World& world, float aspect, CameraSpec& spec) noexcept {
     up[1] = std::max(up[1], -u + kUp * outward);
   });
   spec.distance = std::max((right[0] + right[1]) / (2.0F * kRight), (up[0] + up[1]) / (2.0F * kUp));
-  spec.target = spec.target + camera.right * (0.5F * (right[0] - right[1])) + camera.up * (0.5F * (up[0] - up[1]));
+  spec.target =
+      spec.target + camera.right * (0.5F * (right[0] - right[1])) + camera.up * (0.5F * (up[0] - up[1]));
 }
 
 }  // namespace stadial::sandbox

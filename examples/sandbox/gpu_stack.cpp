@@ -12,15 +12,6 @@ namespace stadial::sandbox {
 
 using namespace arenas::literals;
 
-namespace {
-
-// Between the end of one frame on the device and the next submit lies the frame thread's waking up, some 100 us on a
-// virtual machine. A submit thread that has gone to sleep by then must be woken by a system call inside the frame, which
-// costs more than everything else the runtime does there.
-constexpr std::uint64_t kLingerNs = 300'000;
-
-}  // namespace
-
 arenas::Result<void> GpuStack::Open(runtime::Runtime& runtime, const GpuStackOptions& options) {
   STADIAL_ASSIGN_OR_RETURN(hostMemory, gpu::HostMemory::Create(runtime));
   STADIAL_ASSIGN_OR_RETURN(instance, gpu::Instance::Create(runtime, {.applicationName = "stadial sandbox",
@@ -37,7 +28,7 @@ arenas::Result<void> GpuStack::Open(runtime::Runtime& runtime, const GpuStackOpt
   }
   STADIAL_ASSIGN_OR_RETURN(memory, gpu::GpuMemory::Create(*device, {}));
   STADIAL_ASSIGN_OR_RETURN(pipelines, gpu::PipelineLibrary::Create(*device, {}));
-  STADIAL_ASSIGN_OR_RETURN(submit, gpu::SubmitThread::Start(*device, {.lingerNs = kLingerNs}));
+  STADIAL_ASSIGN_OR_RETURN(submit, gpu::SubmitThread::Start(*device, {}));
   STADIAL_ASSIGN_OR_RETURN(uploader, gpu::SetupUploader::Create(*memory, *submit, 4_MiB));
   return {};
 }

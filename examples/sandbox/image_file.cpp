@@ -2,7 +2,8 @@
 
 #include <vector>
 
-// The one place that compiles stb's implementation. Its files are system headers here, so our warnings do not apply.
+// The one place that compiles stb's implementation. Its files are system headers here, so our warnings do not
+// apply.
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
 #define STBI_WRITE_NO_STDIO
@@ -13,12 +14,15 @@
 
 namespace stadial::sandbox {
 
-Result<void> WritePng(const char* path, std::uint32_t width, std::uint32_t height, std::span<const std::uint32_t> pixels) {
+Result<void> WritePng(const char* path, std::uint32_t width, std::uint32_t height,
+                      std::span<const std::uint32_t> pixels) {
   // The encoder counts bytes in an int and needs up to twice the raw size.
   constexpr std::size_t kPixelsMax = std::size_t{1} << 28;
-  if (width == 0 || height == 0 || width > kPixelsMax / height || pixels.size() != std::size_t{width} * height) {
-    return Error::Format(ErrorCode::InvalidArgument, "%s: an image of %u x %u from %zu pixels cannot be written", path,
-                         width, height, pixels.size());
+  if (width == 0 || height == 0 || width > kPixelsMax / height ||
+      pixels.size() != std::size_t{width} * height) {
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "%s: an image of %u x %u from %zu pixels cannot be written", path, width, height,
+                         pixels.size());
   }
   std::vector<std::uint8_t> rgb;
   rgb.reserve(pixels.size() * 3);
@@ -35,7 +39,8 @@ Result<void> WritePng(const char* path, std::uint32_t width, std::uint32_t heigh
   std::vector<std::byte> file;
   if (stbi_write_png_to_func(append, &file, static_cast<int>(width), static_cast<int>(height), 3, rgb.data(),
                              static_cast<int>(width * 3)) == 0) {
-    return Error::Format(ErrorCode::OutOfMemory, "%s: no memory to encode %u x %u pixels", path, width, height);
+    return Error::Format(ErrorCode::OutOfMemory, "%s: no memory to encode %u x %u pixels", path, width,
+                         height);
   }
   return SaveFile(path, file);
 }

@@ -8,8 +8,9 @@
 
 namespace stadial::sandbox {
 
-// Writes width * height RGBA8 pixels (r in the low byte, rows from the top) as an 8-bit RGB PNG; alpha is dropped.
-// Errors: InvalidArgument (no pixels, or a span that does not fit), OutOfMemory, Io.
-Result<void> WritePng(const char* path, std::uint32_t width, std::uint32_t height, std::span<const std::uint32_t> pixels);
+// Writes width * height RGBA8 pixels (r in the low byte, rows from the top) as an 8-bit RGB PNG; alpha is
+// dropped. Errors: InvalidArgument (no pixels, or a span that does not fit), OutOfMemory, Io.
+Result<void> WritePng(const char* path, std::uint32_t width, std::uint32_t height,
+                      std::span<const std::uint32_t> pixels);
 
 }  // namespace stadial::sandbox

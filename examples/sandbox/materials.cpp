@@ -10,10 +10,14 @@ namespace stadial::sandbox {
 
 const char* ToString(MaterialClass cls) noexcept {
   switch (cls) {
-    case MaterialClass::Empty: return "empty";
-    case MaterialClass::Stone: return "stone";
-    case MaterialClass::Sand: return "sand";
-    case MaterialClass::Water: return "water";
+    case MaterialClass::Empty:
+      return "empty";
+    case MaterialClass::Stone:
+      return "stone";
+    case MaterialClass::Sand:
+      return "sand";
+    case MaterialClass::Water:
+      return "water";
   }
   return "unknown";
 }
@@ -41,9 +45,10 @@ Result<std::vector<std::uint8_t>> ParseColourList(const char* text) {
     }
     good = good && first >= 1 && last <= 255 && first <= last && (next == end || *next == ',');
     if (!good) {
-      return Error::Format(ErrorCode::InvalidArgument,
-                           "'%.80s' is not a list of colour indices (1..255) such as 3,17,40-44, at character %td", text,
-                           at - all.data() + 1);
+      return Error::Format(
+          ErrorCode::InvalidArgument,
+          "'%.80s' is not a list of colour indices (1..255) such as 3,17,40-44, at character %td", text,
+          at - all.data() + 1);
     }
     std::fill(listed.begin() + first, listed.begin() + last + 1, true);
     if (next == end) break;
@@ -61,10 +66,14 @@ namespace {
 MaterialClass ClassOfColour(const VoxScene& scene, std::size_t index) {
   const VoxMaterial& material = scene.materials[index];
   switch (material.behaviour) {
-    case VoxBehaviour::Stone: return MaterialClass::Stone;
-    case VoxBehaviour::Sand: return MaterialClass::Sand;
-    case VoxBehaviour::Water: return MaterialClass::Water;
-    case VoxBehaviour::Unset: break;
+    case VoxBehaviour::Stone:
+      return MaterialClass::Stone;
+    case VoxBehaviour::Sand:
+      return MaterialClass::Sand;
+    case VoxBehaviour::Water:
+      return MaterialClass::Water;
+    case VoxBehaviour::Unset:
+      break;
   }
   const VoxColour& colour = scene.palette[index];
   const bool liquid = material.type == VoxMaterialType::Media && colour.b > colour.r;
@@ -76,7 +85,8 @@ Material MakeMaterial(const VoxScene& scene, std::size_t index, MaterialClass cl
   result.cls = cls;
   result.colourIndex = static_cast<std::uint8_t>(index);
   result.colour = scene.palette[index];
-  result.albedo = {SrgbToLinear(result.colour.r), SrgbToLinear(result.colour.g), SrgbToLinear(result.colour.b)};
+  result.albedo = {SrgbToLinear(result.colour.r), SrgbToLinear(result.colour.g),
+                   SrgbToLinear(result.colour.b)};
   const VoxMaterial& material = scene.materials[index];
   if (material.type == VoxMaterialType::Emit) {
     // A hostile exponent may overflow to infinity, a hostile factor may be negative: both end at a bound.
@@ -88,7 +98,8 @@ Material MakeMaterial(const VoxScene& scene, std::size_t index, MaterialClass cl
 
 }  // namespace
 
-Result<MaterialTable> MakeMaterialTable(const VoxScene& scene, const std::array<bool, kVoxPaletteEntries>& used,
+Result<MaterialTable> MakeMaterialTable(const VoxScene& scene,
+                                        const std::array<bool, kVoxPaletteEntries>& used,
                                         const MaterialRules& rules) {
   std::array<MaterialClass, kVoxPaletteEntries> classes{};
   for (std::size_t i = 1; i < classes.size(); ++i) classes[i] = ClassOfColour(scene, i);
@@ -103,9 +114,10 @@ Result<MaterialTable> MakeMaterialTable(const VoxScene& scene, const std::array<
     waters += used[i] && classes[i] == MaterialClass::Water;
   }
   if (sands + waters > kMovableMaterialsMax) {
-    return Error::Format(ErrorCode::CapacityExceeded,
-                         "%u colours are sand and %u water, together more than %u; list fewer with --sand and --water",
-                         sands, waters, kMovableMaterialsMax);
+    return Error::Format(
+        ErrorCode::CapacityExceeded,
+        "%u colours are sand and %u water, together more than %u; list fewer with --sand and --water", sands,
+        waters, kMovableMaterialsMax);
   }
   MaterialTable table;
   table.waterBegin = kMaterialCount - waters;
@@ -120,7 +132,8 @@ Result<MaterialTable> MakeMaterialTable(const VoxScene& scene, const std::array<
                                                                : nextStone;
     table.idOf[i] = static_cast<std::uint8_t>(next);
     table.materials[next] = MakeMaterial(scene, i, classes[i]);
-    table.hasGlow = table.hasGlow || (classes[i] == MaterialClass::Stone && table.materials[next].emission > 0.0F);
+    table.hasGlow =
+        table.hasGlow || (classes[i] == MaterialClass::Stone && table.materials[next].emission > 0.0F);
     ++next;
   }
   return table;

@@ -79,7 +79,7 @@ void DescribeRun(CLI::App& app, Options& options, RawOptions& raw) {
       ->allow_extra_args(false)
       ->group(kGroup);
   add("--frames-in-flight", raw.framesInFlight, "N", "frames the program may be ahead of the device, 1 to 8 (default 2)");
-  add("--device", options.device, "NAME", "any part of a device's or driver's name, or #1, #2 as listed (default: the best)");
+  add("--device", options.device, "NAME", "any part of a device's or driver's name, or #0, #1 as listed (default: the best)");
   app.add_flag("--list-devices", options.listDevices, "print the Vulkan devices and exit")->group(kGroup);
   add("--gate", raw.gate, "POLICY",
       "what happens when a frame allocates or frees outside its arenas: allow, count, report\n(with the stack, on standard "

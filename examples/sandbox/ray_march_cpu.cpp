@@ -108,14 +108,15 @@ class Tracer {
     for (int a = 0; a < 3; ++a) {
       const auto k = static_cast<std::size_t>(a);
       const std::int32_t last = counts_[k] - 1;
-      place.cell[k] = a == place.axis ? (ray.direction[a] > 0.0F ? 0 : last)
-                                      : std::clamp(static_cast<std::int32_t>(std::floor(Component(p, a))), 0, last);
+      place.cell[k] = a == place.axis
+                          ? (ray.direction[a] > 0.0F ? 0 : last)
+                          : std::clamp(static_cast<std::int32_t>(std::floor(Component(p, a))), 0, last);
     }
     return place;
   }
 
-  // Goes on cell by cell until `stop(id)`; nothing when the ray leaves the world or passes tMax first, and then `place`
-  // is where it left.
+  // Goes on cell by cell until `stop(id)`; nothing when the ray leaves the world or passes tMax first, and
+  // then `place` is where it left.
   template <class Stop>
   bool Walk(const Ray& ray, float tMax, Place& place, Stop&& stop) const noexcept {
     if (!Inside(place.cell)) {
@@ -180,7 +181,8 @@ class Tracer {
       }
     }
     const auto inFace = [&](int axis) {
-      return std::clamp(Component(s.point, axis) - static_cast<float>(s.front[static_cast<std::size_t>(axis)]), 0.0F, 1.0F);
+      return std::clamp(
+          Component(s.point, axis) - static_cast<float>(s.front[static_cast<std::size_t>(axis)]), 0.0F, 1.0F);
     };
     const float x = inFace(u);
     const float y = inFace(v);
@@ -193,7 +195,8 @@ class Tracer {
     const Vec3 sky = Mix(ToVec3(frame_.skyZenith), ToVec3(frame_.skyHorizon), 0.5F);
     const Vec3 floor = ToVec3(frame_.groundColour) * ToVec3(frame_.sunColour) * 0.25F;
     const Vec3 both = Mix(floor, sky, 0.5F + 0.5F * s.normal.z);
-    return both * (0.85F + 0.15F * Dot(s.normal, ToVec3(frame_.sunDirection))) * (frame_.skyHorizon[3] * Openness(s));
+    return both * (0.85F + 0.15F * Dot(s.normal, ToVec3(frame_.sunDirection))) *
+           (frame_.skyHorizon[3] * Openness(s));
   }
 
   Vec3 Sun(const Surface& s) const noexcept {
@@ -201,7 +204,8 @@ class Tracer {
     const float facing = Dot(s.normal, towards);
     if (facing <= 0.0F) return {};
     Place place{s.front, 0.0F, s.axis, 0};
-    if (Walk(Ray(s.point, towards), kEndless, place, [&](std::uint32_t id) { return IsSolid(id); })) return {};
+    if (Walk(Ray(s.point, towards), kEndless, place, [&](std::uint32_t id) { return IsSolid(id); }))
+      return {};
     return ToVec3(frame_.sunColour) * facing;
   }
 
@@ -224,7 +228,8 @@ class Tracer {
     if (s.lanternSlot < 0) return light;
     const std::span<const std::uint32_t> words = world_.SlotLights();
     for (std::uint32_t i = 0; i < kLightsPerSlot; ++i) {
-      const std::uint32_t word = words[static_cast<std::uint32_t>(s.lanternSlot) * kLightWordsPerSlot + i / 2];
+      const std::uint32_t word =
+          words[static_cast<std::uint32_t>(s.lanternSlot) * kLightWordsPerSlot + i / 2];
       const std::uint32_t index = i % 2 == 0 ? word & 0xffffU : word >> 16;
       if (index == 0) break;
       light = light + Lantern(s, scene_.lights[index - 1]);
@@ -271,7 +276,8 @@ class Tracer {
     return Hazed(ToVec3(frame_.groundColour) * Light(s), ray, t);
   }
 
-  // The colour seen along a ray from a place on it. `split`: water reflects and lets through, else it is opaque.
+  // The colour seen along a ray from a place on it. `split`: water reflects and lets through, else it is
+  // opaque.
   Vec3 Follow(const Ray& ray, Place place, bool split, float* distance) const noexcept {
     if (!Walk(ray, kEndless, place, [](std::uint32_t id) { return id != 0; })) return Beyond(ray, distance);
     if (distance != nullptr) *distance = std::min(place.t, kDistanceMax);
@@ -284,7 +290,8 @@ class Tracer {
     return Hazed(albedo * (light + Vec3{emission, emission, emission}), ray, place.t);
   }
 
-  Vec3 Water(const Ray& ray, const Place& entry, const Surface& surface, Vec3 albedo, Vec3 light) const noexcept {
+  Vec3 Water(const Ray& ray, const Place& entry, const Surface& surface, Vec3 albedo,
+             Vec3 light) const noexcept {
     const float cosine = std::clamp(-Dot(ray.Direction(), surface.normal), 0.0F, 1.0F);
     const float m = 1.0F - cosine;
     const float m2 = m * m;
@@ -317,9 +324,11 @@ class Tracer {
 
 }  // namespace
 
-RayMarchCpu::RayMarchCpu(const World& world, std::span<const std::uint32_t> cells, const FrameUniforms& frame) noexcept
+RayMarchCpu::RayMarchCpu(const World& world, std::span<const std::uint32_t> cells,
+                         const FrameUniforms& frame) noexcept
     : world_(world), cells_(cells), frame_(frame) {
-  STADIAL_ASSERT_COMPARE(cells.size(), ==, std::size_t{world.SlotCount()} * kChunkWords, "cells do not fit the world");
+  STADIAL_ASSERT_COMPARE(cells.size(), ==, std::size_t{world.SlotCount()} * kChunkWords,
+                         "cells do not fit the world");
   world.FillSceneUniforms(scene_);
 }
 
@@ -330,10 +339,12 @@ PixelSample RayMarchCpu::Pixel(std::uint32_t x, std::uint32_t y) const noexcept 
   const float planeY = 2.0F * atY / static_cast<float>(frame_.image[1]) - 1.0F;
   const Vec3 direction =
       ToVec3(frame_.cameraForward) + ToVec3(frame_.cameraRight) * planeX - ToVec3(frame_.cameraUp) * planeY;
-  return Tracer(world_, cells_, frame_, scene_).Primary(Ray(ToVec3(frame_.cameraPosition), Normalize(direction)));
+  return Tracer(world_, cells_, frame_, scene_)
+      .Primary(Ray(ToVec3(frame_.cameraPosition), Normalize(direction)));
 }
 
-void RayMarchCpu::Rows(std::uint32_t rowBegin, std::uint32_t rowEnd, std::span<PixelSample> image) const noexcept {
+void RayMarchCpu::Rows(std::uint32_t rowBegin, std::uint32_t rowEnd,
+                       std::span<PixelSample> image) const noexcept {
   const std::uint32_t width = frame_.image[0];
   for (std::uint32_t y = rowBegin; y < rowEnd; ++y) {
     for (std::uint32_t x = 0; x < width; ++x) image[std::size_t{y} * width + x] = Pixel(x, y);

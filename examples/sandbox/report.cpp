@@ -46,6 +46,20 @@ Json WorldJson(const World& world) {
           {"lights", s.lights}};
 }
 
+// What the driver asked of our VkAllocationCallbacks, by phase.
+Json HostMemoryJson(const gpu::HostMemoryStats& stats) {
+  Json phases;
+  for (std::size_t i = 0; i < gpu::kPhaseCount; ++i) {
+    const gpu::HostMemoryPhaseStats& phase = stats.byPhase[i];
+    phases[runtime::ToString(static_cast<runtime::Phase>(i))] = {{"allocations", phase.allocations},
+                                                                 {"reallocations", phase.reallocations},
+                                                                 {"frees", phase.frees},
+                                                                 {"refusals", phase.refusals},
+                                                                 {"bytes", phase.bytesRequested}};
+  }
+  return {{"phases", phases}, {"live_blocks", stats.liveBlocks}, {"live_bytes", stats.liveBytes}, {"peak_bytes", stats.peakBytes}};
+}
+
 Json RunJson(const SandboxApp& app, const std::vector<std::string>& pictures) {
   const Options& options = app.GetOptions();
   const gpu::SubmitThreadStats submit = app.SubmitStats();
@@ -70,6 +84,7 @@ Json RunJson(const SandboxApp& app, const std::vector<std::string>& pictures) {
             {"recompiles", app.RecompileCount()}}},
           {"descriptor_sets", app.Executor().Descriptors().Stats().setsAllocated},
           {"gpu_bytes", app.GpuMemoryInUse().Stats().takenBytes},
+          {"driver_host_memory", HostMemoryJson(app.HostStats())},
           {"submit_thread",
            {{"submits", submit.submits}, {"waits", submit.waits}, {"polls", submit.polls}, {"wakes", submit.wakes}}},
           {"world", WorldJson(app.GetWorld())},

@@ -57,6 +57,7 @@ class SandboxApp {
   const gpu::GpuExecutor& Executor() const noexcept { return *executor_; }
   const gpu::GpuMemory& GpuMemoryInUse() const noexcept { return *gpu_.memory; }
   const graph::RenderGraph& Graph() const noexcept { return *graph_; }
+  gpu::HostMemoryStats HostStats() const noexcept { return gpu_.hostMemory->Stats(); }
   gpu::SubmitThreadStats SubmitStats() const noexcept { return gpu_.submit->Stats(); }
   std::uint32_t RecompileCount() const noexcept { return recompiles_; }
   double SetupSeconds() const noexcept { return setupSeconds_; }

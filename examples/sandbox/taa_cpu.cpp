@@ -28,7 +28,8 @@ struct Previous {
 
 class Resolver {
  public:
-  Resolver(const FrameUniforms& frame, std::span<const PixelSample> current, std::span<const HistorySample> history) noexcept
+  Resolver(const FrameUniforms& frame, std::span<const PixelSample> current,
+           std::span<const HistorySample> history) noexcept
       : frame_(frame), current_(current), history_(history) {}
 
   HistorySample Pixel(std::int32_t x, std::int32_t y) const noexcept {
@@ -46,7 +47,8 @@ class Resolver {
     const float far = std::min(around.far, kDistanceMax);
     const float tolerance = kToleranceCells + kToleranceRelative * far;
     const float distance = HistoryDistance(old->packed) - previous.farther;
-    if (distance < std::min(around.near, kDistanceMax) - tolerance || distance > far + tolerance) return fresh;
+    if (distance < std::min(around.near, kDistanceMax) - tolerance || distance > far + tolerance)
+      return fresh;
     const Vec3 kept{std::clamp(old->colour.x, around.low.x, around.high.x),
                     std::clamp(old->colour.y, around.low.y, around.high.y),
                     std::clamp(old->colour.z, around.low.z, around.high.z)};
@@ -68,7 +70,8 @@ class Resolver {
   static HistorySample Blend(Vec3 kept, const PixelSample& sample, std::uint32_t count) noexcept {
     const auto n = static_cast<float>(count);
     const Vec3 step = sample.colour - kept;
-    return {{kept.x + step.x / n, kept.y + step.y / n, kept.z + step.z / n}, PackHistory(sample.distance, count)};
+    return {{kept.x + step.x / n, kept.y + step.y / n, kept.z + step.z / n},
+            PackHistory(sample.distance, count)};
   }
 
   Neighbourhood Around(std::int32_t x, std::int32_t y) const noexcept {
@@ -78,7 +81,8 @@ class Resolver {
       for (std::int32_t dx = -1; dx <= 1; ++dx) {
         const PixelSample& s = current_[Index(x + dx, y + dy)];
         n.low = {std::min(n.low.x, s.colour.x), std::min(n.low.y, s.colour.y), std::min(n.low.z, s.colour.z)};
-        n.high = {std::max(n.high.x, s.colour.x), std::max(n.high.y, s.colour.y), std::max(n.high.z, s.colour.z)};
+        n.high = {std::max(n.high.x, s.colour.x), std::max(n.high.y, s.colour.y),
+                  std::max(n.high.z, s.colour.z)};
         n.near = std::min(n.near, s.distance);
         n.far = std::max(n.far, s.distance);
       }
@@ -99,7 +103,8 @@ class Resolver {
     const std::array<HistorySample, 4> corners{history_[Index(ix, iy)], history_[Index(ix + 1, iy)],
                                                history_[Index(ix, iy + 1)], history_[Index(ix + 1, iy + 1)]};
     HistorySample mixed;
-    mixed.colour = Mix(Mix(corners[0].colour, corners[1].colour, fx), Mix(corners[2].colour, corners[3].colour, fx), fy);
+    mixed.colour =
+        Mix(Mix(corners[0].colour, corners[1].colour, fx), Mix(corners[2].colour, corners[3].colour, fx), fy);
     mixed.packed = corners[(fx < 0.5F ? 0U : 1U) + (fy < 0.5F ? 0U : 2U)].packed;
     return mixed;
   }
@@ -133,14 +138,16 @@ float FilmCurve(float linear, float exposure) noexcept {
 }
 
 std::uint32_t SrgbByte(float linear) noexcept {
-  const float encoded = linear <= 0.0031308F ? linear * 12.92F : 1.055F * std::pow(linear, 1.0F / 2.4F) - 0.055F;
+  const float encoded =
+      linear <= 0.0031308F ? linear * 12.92F : 1.055F * std::pow(linear, 1.0F / 2.4F) - 0.055F;
   return static_cast<std::uint32_t>(std::floor(std::clamp(encoded, 0.0F, 1.0F) * 255.0F + 0.5F));
 }
 
 }  // namespace
 
 float PackHistory(float distance, std::uint32_t count) noexcept {
-  return std::floor(std::min(distance, kDistanceMax) * kDistanceSteps) * kCountSteps + static_cast<float>(count);
+  return std::floor(std::min(distance, kDistanceMax) * kDistanceSteps) * kCountSteps +
+         static_cast<float>(count);
 }
 
 float HistoryDistance(float packed) noexcept { return std::floor(packed / kCountSteps) / kDistanceSteps; }

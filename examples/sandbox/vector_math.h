@@ -1,5 +1,5 @@
-// The few vector operations the sandbox needs, in single precision, each one IEEE operation per component and in a
-// fixed order, so that the CPU references do what the shaders do.
+// The few vector operations the sandbox needs, in single precision, each one IEEE operation per component and
+// in a fixed order, so that the CPU references do what the shaders do.
 #pragma once
 
 #include <cmath>
@@ -24,6 +24,8 @@ inline float Length(Vec3 a) noexcept { return std::sqrt(Dot(a, a)); }
 inline Vec3 Normalize(Vec3 a) noexcept { return a * (1.0F / Length(a)); }
 constexpr Vec3 Mix(Vec3 a, Vec3 b, float t) noexcept { return a * (1.0F - t) + b * t; }
 constexpr float Component(Vec3 a, int axis) noexcept { return axis == 0 ? a.x : axis == 1 ? a.y : a.z; }
-constexpr void SetComponent(Vec3& a, int axis, float value) noexcept { (axis == 0 ? a.x : axis == 1 ? a.y : a.z) = value; }
+constexpr void SetComponent(Vec3& a, int axis, float value) noexcept {
+  (axis == 0 ? a.x : axis == 1 ? a.y : a.z) = value;
+}
 
 }  // namespace stadial::sandbox

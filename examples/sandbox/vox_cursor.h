@@ -1,6 +1,6 @@
 // A bounds-checked reader over the content of one chunk of a .vox file. Private to the reader.
-// The first failing read keeps an Error that names the chunk, the offset and the numbers; every later read fails too,
-// so that a sequence of reads is checked once, at its end.
+// The first failing read keeps an Error that names the chunk, the offset and the numbers; every later read
+// fails too, so that a sequence of reads is checked once, at its end.
 #pragma once
 
 #include <cstddef>
@@ -55,14 +55,15 @@ class VoxCursor {
     return value;
   }
 
-  // A number of records that follow, each at least `recordBytesMin` long: never negative, never more than can fit.
+  // A number of records that follow, each at least `recordBytesMin` long: never negative, never more than can
+  // fit.
   std::size_t Count(const char* what, std::size_t recordBytesMin) noexcept {
     const std::size_t at = Offset();
     const std::int32_t count = Int32(what);
     if (!Ok()) return 0;
     if (count < 0 || static_cast<std::size_t>(count) > Left() / recordBytesMin) {
-      Fail("%s: chunk '%s' at byte %zu: %s is %d, but only %zu bytes follow (at least %zu each)", file_, id_.text, at,
-           what, count, Left(), recordBytesMin);
+      Fail("%s: chunk '%s' at byte %zu: %s is %d, but only %zu bytes follow (at least %zu each)", file_,
+           id_.text, at, what, count, Left(), recordBytesMin);
       return 0;
     }
     return static_cast<std::size_t>(count);
@@ -71,7 +72,8 @@ class VoxCursor {
   std::string_view Text(const char* what) noexcept {
     const std::size_t length = Count(what, 1);
     const std::byte* bytes = Take(length, what);
-    return bytes == nullptr ? std::string_view{} : std::string_view{reinterpret_cast<const char*>(bytes), length};
+    return bytes == nullptr ? std::string_view{}
+                            : std::string_view{reinterpret_cast<const char*>(bytes), length};
   }
 
   std::span<const std::byte> Bytes(std::size_t count, const char* what) noexcept {
@@ -85,8 +87,8 @@ class VoxCursor {
   const std::byte* Take(std::size_t count, const char* what) noexcept {
     if (!Ok()) return nullptr;
     if (count > Left()) {
-      Fail("%s: chunk '%s' ends early: %s needs %zu bytes at byte %zu, %zu left of %zu", file_, id_.text, what, count,
-           Offset(), Left(), content_.size());
+      Fail("%s: chunk '%s' ends early: %s needs %zu bytes at byte %zu, %zu left of %zu", file_, id_.text,
+           what, count, Offset(), Left(), content_.size());
       return nullptr;
     }
     const std::byte* bytes = content_.data() + position_;

@@ -13,22 +13,32 @@ namespace stadial::sandbox {
 
 const char* ToString(VoxNodeKind kind) noexcept {
   switch (kind) {
-    case VoxNodeKind::Transform: return "transform";
-    case VoxNodeKind::Group: return "group";
-    case VoxNodeKind::Shape: return "shape";
+    case VoxNodeKind::Transform:
+      return "transform";
+    case VoxNodeKind::Group:
+      return "group";
+    case VoxNodeKind::Shape:
+      return "shape";
   }
   return "unknown";
 }
 
 const char* ToString(VoxMaterialType type) noexcept {
   switch (type) {
-    case VoxMaterialType::Diffuse: return "_diffuse";
-    case VoxMaterialType::Metal: return "_metal";
-    case VoxMaterialType::Glass: return "_glass";
-    case VoxMaterialType::Emit: return "_emit";
-    case VoxMaterialType::Blend: return "_blend";
-    case VoxMaterialType::Media: return "_media";
-    case VoxMaterialType::Unknown: return "unknown";
+    case VoxMaterialType::Diffuse:
+      return "_diffuse";
+    case VoxMaterialType::Metal:
+      return "_metal";
+    case VoxMaterialType::Glass:
+      return "_glass";
+    case VoxMaterialType::Emit:
+      return "_emit";
+    case VoxMaterialType::Blend:
+      return "_blend";
+    case VoxMaterialType::Media:
+      return "_media";
+    case VoxMaterialType::Unknown:
+      return "unknown";
   }
   return "unknown";
 }
@@ -75,8 +85,8 @@ Result<std::vector<std::byte>> ReadWholeFile(const char* path, std::size_t fileB
   const Descriptor file(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.Get() < 0) {
     const int error = errno;
-    return Error::Format(error == ENOENT ? ErrorCode::NotFound : ErrorCode::Io, "%s: cannot be opened: %s", path,
-                         std::strerror(error));
+    return Error::Format(error == ENOENT ? ErrorCode::NotFound : ErrorCode::Io, "%s: cannot be opened: %s",
+                         path, std::strerror(error));
   }
   struct stat status {};
   if (::fstat(file.Get(), &status) != 0) {
@@ -85,7 +95,8 @@ Result<std::vector<std::byte>> ReadWholeFile(const char* path, std::size_t fileB
   if (!S_ISREG(status.st_mode)) return Error::Format(ErrorCode::Io, "%s: not a regular file", path);
   const auto size = static_cast<std::size_t>(status.st_size);
   if (size > fileBytesMax) {
-    return Error::Format(ErrorCode::CapacityExceeded, "%s: %zu bytes, more than the limit of %zu", path, size, fileBytesMax);
+    return Error::Format(ErrorCode::CapacityExceeded, "%s: %zu bytes, more than the limit of %zu", path, size,
+                         fileBytesMax);
   }
   std::vector<std::byte> bytes(size);
   std::size_t done = 0;
@@ -112,20 +123,22 @@ Result<VoxScene> LoadVox(const char* path, std::size_t fileBytesMax) {
 
 Result<void> SaveFile(const char* path, std::span<const std::byte> bytes) {
   Descriptor file(::open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (file.Get() < 0) return Error::Format(ErrorCode::Io, "%s: cannot be written: %s", path, std::strerror(errno));
+  if (file.Get() < 0)
+    return Error::Format(ErrorCode::Io, "%s: cannot be written: %s", path, std::strerror(errno));
   std::size_t done = 0;
   while (done < bytes.size()) {
     const ::ssize_t put = ::write(file.Get(), bytes.data() + done, bytes.size() - done);
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) {
-      return Error::Format(ErrorCode::Io, "%s: writing failed after %zu of %zu bytes: %s", path, done, bytes.size(),
-                           std::strerror(errno));
+      return Error::Format(ErrorCode::Io, "%s: writing failed after %zu of %zu bytes: %s", path, done,
+                           bytes.size(), std::strerror(errno));
     }
     done += static_cast<std::size_t>(put);
   }
   // A full disk may show only here.
   if (::close(file.Release()) != 0) {
-    return Error::Format(ErrorCode::Io, "%s: closing failed after %zu bytes: %s", path, done, std::strerror(errno));
+    return Error::Format(ErrorCode::Io, "%s: closing failed after %zu bytes: %s", path, done,
+                         std::strerror(errno));
   }
   return {};
 }

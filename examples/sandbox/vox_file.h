@@ -1,14 +1,16 @@
 // The MagicaVoxel .vox file format: what such a file holds, a reader that trusts nothing, and a writer.
 //
-// The format (little endian): "VOX ", version, then one MAIN chunk whose children are SIZE/XYZI pairs (one pair per
-// model), the scene graph (nTRN transform, nGRP group, nSHP shape), LAYR layers, RGBA palette, MATL or old MATT
-// materials. z points up. Source: MagicaVoxel-file-format-vox.txt and its extension, by the author of MagicaVoxel.
+// The format (little endian): "VOX ", version, then one MAIN chunk whose children are SIZE/XYZI pairs (one
+// pair per model), the scene graph (nTRN transform, nGRP group, nSHP shape), LAYR layers, RGBA palette, MATL
+// or old MATT materials. z points up. Source: MagicaVoxel-file-format-vox.txt and its extension, by the
+// author of MagicaVoxel.
 //
-// The reader accepts files of any age and skips chunks it does not know. Whatever it cannot honour without guessing
-// is an Error that names the chunk, its byte offset and the numbers; oddities that do no harm are kept as warnings.
-// Memory is bounded by the size of the file (a voxel takes 4 bytes there and here; a node, name or frame takes at
-// most kVoxNodeBytesPerFileByteMax times its bytes in the file). Time is linear in the size of the file.
-// Thread rules: plain values and pure functions. Everything here uses the heap and belongs to Setup.
+// The reader accepts files of any age and skips chunks it does not know. Whatever it cannot honour without
+// guessing is an Error that names the chunk, its byte offset and the numbers; oddities that do no harm are
+// kept as warnings. Memory is bounded by the size of the file (a voxel takes 4 bytes there and here; a node,
+// name or frame takes at most kVoxNodeBytesPerFileByteMax times its bytes in the file). Time is linear in the
+// size of the file. Thread rules: plain values and pure functions. Everything here uses the heap and belongs
+// to Setup.
 #pragma once
 
 #include <array>
@@ -50,15 +52,15 @@ struct VoxModel {
   bool operator==(const VoxModel&) const = default;
 };
 
-// The packed rotation byte: bits 0-1 and 2-3 say which column holds the non-zero entry of rows 0 and 1, bits 4-6 the
-// signs of rows 0-2 (set: negative). Identity is 4.
+// The packed rotation byte: bits 0-1 and 2-3 say which column holds the non-zero entry of rows 0 and 1, bits
+// 4-6 the signs of rows 0-2 (set: negative). Identity is 4.
 inline constexpr std::uint8_t kVoxRotationIdentity = 4;
 
 // One key frame of a transform node.
 struct VoxTransformFrame {
-  std::int32_t frame = 0;                            // _f; 0 where the file does not say
-  std::uint8_t rotation = kVoxRotationIdentity;      // _r; always a valid rotation
-  std::array<std::int32_t, 3> translation{};         // _t, cells
+  std::int32_t frame = 0;                        // _f; 0 where the file does not say
+  std::uint8_t rotation = kVoxRotationIdentity;  // _r; always a valid rotation
+  std::array<std::int32_t, 3> translation{};     // _t, cells
   bool operator==(const VoxTransformFrame&) const = default;
 };
 
@@ -76,9 +78,10 @@ struct VoxNode {
   VoxNodeKind kind = VoxNodeKind::Group;
   std::int32_t id = 0;
   bool hidden = false;
-  std::string name;                       // cut at kVoxNameBytesMax bytes
-  std::int32_t layer = -1;                // Transform only; -1: none
-  std::vector<std::int32_t> children;     // node ids: exactly one for Transform, any number for Group, none for Shape
+  std::string name;         // cut at kVoxNameBytesMax bytes
+  std::int32_t layer = -1;  // Transform only; -1: none
+  std::vector<std::int32_t>
+      children;  // node ids: exactly one for Transform, any number for Group, none for Shape
   std::vector<VoxTransformFrame> frames;  // Transform only, at least one
   std::vector<VoxShapeModel> models;      // Shape only, at least one
   bool operator==(const VoxNode&) const = default;
@@ -94,11 +97,12 @@ struct VoxLayer {
 enum class VoxMaterialType : std::uint8_t { Diffuse, Metal, Glass, Emit, Blend, Media, Unknown };
 const char* ToString(VoxMaterialType type) noexcept;
 
-// What a cell made of this material does, where the file says so with the key "_stadial" (sand, water or stone); other
-// programs ignore that key. Unset in files from elsewhere: see MaterialRules in world.h.
+// What a cell made of this material does, where the file says so with the key "_stadial" (sand, water or
+// stone); other programs ignore that key. Unset in files from elsewhere: see MaterialRules in world.h.
 enum class VoxBehaviour : std::uint8_t { Unset, Stone, Sand, Water };
 
-// MATL (or MATT) of one palette entry. Numbers are as in the file and finite; absent ones have these defaults.
+// MATL (or MATT) of one palette entry. Numbers are as in the file and finite; absent ones have these
+// defaults.
 struct VoxMaterial {
   VoxMaterialType type = VoxMaterialType::Diffuse;
   VoxBehaviour behaviour = VoxBehaviour::Unset;
@@ -115,18 +119,18 @@ struct VoxMaterial {
 struct VoxScene {
   std::int32_t version = 150;
   std::vector<VoxModel> models;
-  std::vector<VoxNode> nodes;    // in file order; ids are unique; empty in old files
+  std::vector<VoxNode> nodes;  // in file order; ids are unique; empty in old files
   std::vector<VoxLayer> layers;
-  bool hasPalette = false;       // false: palette is the default palette
-  std::array<VoxColour, kVoxPaletteEntries> palette{};       // indexed by colourIndex; [0] is transparent
-  std::array<VoxMaterial, kVoxPaletteEntries> materials{};   // indexed by colourIndex
+  bool hasPalette = false;                                  // false: palette is the default palette
+  std::array<VoxColour, kVoxPaletteEntries> palette{};      // indexed by colourIndex; [0] is transparent
+  std::array<VoxMaterial, kVoxPaletteEntries> materials{};  // indexed by colourIndex
   std::vector<std::string> warnings;  // at most kVoxWarningsMax; not written by WriteVox
   std::uint32_t warningsDropped = 0;  // further ones
 };
 
-// The palette of files without an RGBA chunk: entry 0 transparent; 1..215 the web-safe colour cube without black
-// (levels ff cc 99 66 33 00; blue runs fastest, red slowest); then ramps of ten steps (ee dd bb aa 88 77 55 44 22 11)
-// in red, green, blue and grey. Cost: 256 assignments.
+// The palette of files without an RGBA chunk: entry 0 transparent; 1..215 the web-safe colour cube without
+// black (levels ff cc 99 66 33 00; blue runs fastest, red slowest); then ramps of ten steps (ee dd bb aa 88
+// 77 55 44 22 11) in red, green, blue and grey. Cost: 256 assignments.
 std::array<VoxColour, kVoxPaletteEntries> MakeDefaultVoxPalette() noexcept;
 
 // Reads a whole file image. `name` stands in messages. Errors: CorruptData, CapacityExceeded.
@@ -136,9 +140,9 @@ Result<VoxScene> ReadVox(std::span<const std::byte> bytes, const char* name);
 inline constexpr std::size_t kVoxFileBytesMax = std::size_t{1} << 30;
 Result<VoxScene> LoadVox(const char* path, std::size_t fileBytesMax = kVoxFileBytesMax);
 
-// The file image of a scene; ReadVox gives the scene back (version, models, nodes, layers, palette, materials).
-// Materials equal to the default are left out. Errors: InvalidArgument where the scene cannot be a .vox file (a voxel
-// outside its model, a name too long, a node of the wrong shape).
+// The file image of a scene; ReadVox gives the scene back (version, models, nodes, layers, palette,
+// materials). Materials equal to the default are left out. Errors: InvalidArgument where the scene cannot be
+// a .vox file (a voxel outside its model, a name too long, a node of the wrong shape).
 Result<std::vector<std::byte>> WriteVox(const VoxScene& scene);
 
 // Writes bytes to a file, replacing it. Errors: Io.

@@ -1,6 +1,5 @@
 // ReadVox: the chunk loop and one function per chunk.
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
@@ -9,6 +8,7 @@
 #include "vox_cursor.h"
 #include "vox_file.h"
 #include "vox_scene_graph.h"
+#include "vox_text.h"
 
 namespace stadial::sandbox {
 
@@ -27,7 +27,7 @@ namespace {
 constexpr std::size_t kFileHeaderBytes = 8;    // "VOX ", version
 constexpr std::size_t kChunkHeaderBytes = 12;  // id, content bytes, children bytes
 constexpr std::size_t kPaletteBytes = kVoxPaletteEntries * 4;
-constexpr std::size_t kQuotedBytesMax = 40;    // of a file's own text inside a message
+constexpr std::size_t kQuotedBytesMax = 40;  // of a file's own text inside a message
 
 class Reader {
  public:
@@ -81,43 +81,6 @@ void ForEachPair(VoxCursor& in, const char* what, Visit&& visit) {
   }
 }
 
-bool ParseInt(std::string_view& text, std::int32_t& value) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{}) return false;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-  return true;
-}
-
-bool OnlySpaces(std::string_view text) { return text.find_first_not_of(' ') == std::string_view::npos; }
-
-bool ParseFloat(std::string_view text, float& value) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  float parsed = 0.0F;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), parsed);
-  if (error != std::errc{} || !std::isfinite(parsed)) return false;
-  if (!OnlySpaces(std::string_view{end, static_cast<std::size_t>(text.data() + text.size() - end)})) return false;
-  value = parsed;
-  return true;
-}
-
-VoxMaterialType ParseMaterialType(std::string_view text) {
-  if (text == "_diffuse") return VoxMaterialType::Diffuse;
-  if (text == "_metal") return VoxMaterialType::Metal;
-  if (text == "_glass") return VoxMaterialType::Glass;
-  if (text == "_emit") return VoxMaterialType::Emit;
-  if (text == "_blend") return VoxMaterialType::Blend;
-  if (text == "_media" || text == "_cloud") return VoxMaterialType::Media;
-  return VoxMaterialType::Unknown;
-}
-
-VoxBehaviour ParseBehaviour(std::string_view text) {
-  if (text == "stone") return VoxBehaviour::Stone;
-  if (text == "sand") return VoxBehaviour::Sand;
-  if (text == "water") return VoxBehaviour::Water;
-  return VoxBehaviour::Unset;
-}
-
 std::string CutName(std::string_view text) { return std::string(text.substr(0, kVoxNameBytesMax)); }
 
 void Reader::Warn(const char* format, ...) {
@@ -135,15 +98,16 @@ void Reader::Warn(const char* format, ...) {
 
 Result<VoxScene> Reader::Read() {
   if (bytes_.size() < kFileHeaderBytes + kChunkHeaderBytes) {
-    return Error::Format(ErrorCode::CorruptData,
-                         "%s: not a .vox file: %zu bytes, the two headers alone take %zu; is it the right file?", name_,
-                         bytes_.size(), kFileHeaderBytes + kChunkHeaderBytes);
+    return Error::Format(
+        ErrorCode::CorruptData,
+        "%s: not a .vox file: %zu bytes, the two headers alone take %zu; is it the right file?", name_,
+        bytes_.size(), kFileHeaderBytes + kChunkHeaderBytes);
   }
   const VoxChunkId magic(bytes_.data());
   if (!magic.Is("VOX ")) {
     return Error::Format(ErrorCode::CorruptData,
-                         "%s: not a .vox file: it begins with '%s' instead of 'VOX '; is it the right file?", name_,
-                         magic.text);
+                         "%s: not a .vox file: it begins with '%s' instead of 'VOX '; is it the right file?",
+                         name_, magic.text);
   }
   VoxCursor header(name_, magic, bytes_.subspan(4), 4);
   scene_.version = header.Int32("the version");
@@ -155,15 +119,16 @@ Result<VoxScene> Reader::Read() {
   const std::int32_t contentBytes = main.Int32("the content size");
   const std::int32_t childrenBytes = main.Int32("the children size");
   if (!id.Is("MAIN")) {
-    return Error::Format(ErrorCode::CorruptData, "%s: chunk '%s' at byte %zu where 'MAIN' must be", name_, id.text,
-                         kFileHeaderBytes);
+    return Error::Format(ErrorCode::CorruptData, "%s: chunk '%s' at byte %zu where 'MAIN' must be", name_,
+                         id.text, kFileHeaderBytes);
   }
   const std::int64_t left = static_cast<std::int64_t>(main.Left());
   if (contentBytes < 0 || childrenBytes < 0 || std::int64_t{contentBytes} + childrenBytes > left) {
-    return Error::Format(ErrorCode::CorruptData,
-                         "%s: chunk 'MAIN' at byte %zu says %d bytes of content and %d of children, %lld follow; the "
-                         "file is truncated or corrupt",
-                         name_, kFileHeaderBytes, contentBytes, childrenBytes, static_cast<long long>(left));
+    return Error::Format(
+        ErrorCode::CorruptData,
+        "%s: chunk 'MAIN' at byte %zu says %d bytes of content and %d of children, %lld follow; the "
+        "file is truncated or corrupt",
+        name_, kFileHeaderBytes, contentBytes, childrenBytes, static_cast<long long>(left));
   }
   const std::size_t begin = main.Offset() + static_cast<std::size_t>(contentBytes);
   const std::size_t end = begin + static_cast<std::size_t>(childrenBytes);
@@ -178,10 +143,11 @@ Result<void> Reader::ReadChunks(std::size_t begin, std::size_t end) {
   std::size_t position = begin;
   while (position < end) {
     if (end - position < kChunkHeaderBytes) {
-      return Error::Format(ErrorCode::CorruptData,
-                           "%s: %zu bytes at byte %zu are too few for a chunk header (%zu); the file is truncated or "
-                           "corrupt",
-                           name_, end - position, position, kChunkHeaderBytes);
+      return Error::Format(
+          ErrorCode::CorruptData,
+          "%s: %zu bytes at byte %zu are too few for a chunk header (%zu); the file is truncated or "
+          "corrupt",
+          name_, end - position, position, kChunkHeaderBytes);
     }
     const VoxChunkId id(bytes_.data() + position);
     VoxCursor header(name_, id, bytes_.subspan(position + 4, 8), position + 4);
@@ -190,21 +156,25 @@ Result<void> Reader::ReadChunks(std::size_t begin, std::size_t end) {
     const std::size_t contentBegin = position + kChunkHeaderBytes;
     const auto left = static_cast<std::int64_t>(end - contentBegin);
     if (contentBytes < 0 || childrenBytes < 0 || std::int64_t{contentBytes} + childrenBytes > left) {
-      return Error::Format(ErrorCode::CorruptData,
-                           "%s: chunk '%s' at byte %zu says %d bytes of content and %d of children, %lld are left in "
-                           "'MAIN'; the file is truncated or corrupt",
-                           name_, id.text, position, contentBytes, childrenBytes, static_cast<long long>(left));
+      return Error::Format(
+          ErrorCode::CorruptData,
+          "%s: chunk '%s' at byte %zu says %d bytes of content and %d of children, %lld are left in "
+          "'MAIN'; the file is truncated or corrupt",
+          name_, id.text, position, contentBytes, childrenBytes, static_cast<long long>(left));
     }
-    VoxCursor in(name_, id, bytes_.subspan(contentBegin, static_cast<std::size_t>(contentBytes)), contentBegin);
+    VoxCursor in(name_, id, bytes_.subspan(contentBegin, static_cast<std::size_t>(contentBytes)),
+                 contentBegin);
     STADIAL_RETURN_IF_ERROR(ReadChunk(in, id));
-    position = contentBegin + static_cast<std::size_t>(contentBytes) + static_cast<std::size_t>(childrenBytes);
+    position =
+        contentBegin + static_cast<std::size_t>(contentBytes) + static_cast<std::size_t>(childrenBytes);
   }
   return {};
 }
 
 Result<void> Reader::ReadChunk(VoxCursor& in, const VoxChunkId& id) {
   if (sizePending_ && !id.Is("XYZI")) {
-    in.Fail("%s: chunk 'SIZE' at byte %zu is followed by '%s' instead of 'XYZI'", name_, sizeOffset_, id.text);
+    in.Fail("%s: chunk 'SIZE' at byte %zu is followed by '%s' instead of 'XYZI'", name_, sizeOffset_,
+            id.text);
   } else if (id.Is("PACK")) {
     ReadPack(in);
   } else if (id.Is("SIZE")) {
@@ -244,8 +214,8 @@ void Reader::ReadSize(VoxCursor& in) {
   sizePending_ = in.Ok();
   for (const std::int32_t edge : size_) {
     if (in.Ok() && (edge < 0 || edge > kVoxModelEdgeMax)) {
-      in.Fail("%s: chunk 'SIZE' at byte %zu: model %zu is %d x %d x %d cells, an edge must lie in 0..%d", name_,
-              sizeOffset_, scene_.models.size(), size_[0], size_[1], size_[2], kVoxModelEdgeMax);
+      in.Fail("%s: chunk 'SIZE' at byte %zu: model %zu is %d x %d x %d cells, an edge must lie in 0..%d",
+              name_, sizeOffset_, scene_.models.size(), size_[0], size_[1], size_[2], kVoxModelEdgeMax);
     }
   }
 }
@@ -277,22 +247,24 @@ void Reader::ReadVoxels(VoxCursor& in) {
     }
   }
   if (outside != 0) {
-    Warn("model %zu: %zu of %zu voxels lie outside its %d x %d x %d cells and are left out", scene_.models.size(), outside,
-         count, size_[0], size_[1], size_[2]);
+    Warn("model %zu: %zu of %zu voxels lie outside its %d x %d x %d cells and are left out",
+         scene_.models.size(), outside, count, size_[0], size_[1], size_[2]);
   }
   if (empty != 0) Warn("model %zu: %zu voxels with colour 0 are left out", scene_.models.size(), empty);
   scene_.models.push_back(std::move(model));
 }
 
 void Reader::ReadPalette(VoxCursor& in) {
-  if (scene_.hasPalette) Warn("a second 'RGBA' chunk at byte %zu replaces the first", in.Offset() - kChunkHeaderBytes);
+  if (scene_.hasPalette)
+    Warn("a second 'RGBA' chunk at byte %zu replaces the first", in.Offset() - kChunkHeaderBytes);
   const std::span<const std::byte> entries = in.Bytes(kPaletteBytes, "256 palette entries");
   if (!in.Ok()) return;
   // Entry i of the file is colour i + 1; its last one is unused.
   for (std::size_t i = 0; i + 1 < kVoxPaletteEntries; ++i) {
     const std::byte* entry = entries.data() + i * 4;
     scene_.palette[i + 1] = {std::to_integer<std::uint8_t>(entry[0]), std::to_integer<std::uint8_t>(entry[1]),
-                             std::to_integer<std::uint8_t>(entry[2]), std::to_integer<std::uint8_t>(entry[3])};
+                             std::to_integer<std::uint8_t>(entry[2]),
+                             std::to_integer<std::uint8_t>(entry[3])};
   }
   scene_.hasPalette = true;
 }
@@ -302,14 +274,14 @@ void Reader::ReadMaterial(VoxCursor& in) {
   const std::int32_t id = in.Int32("the material id");
   VoxMaterial material;
   ForEachPair(in, "the number of material properties", [&](std::string_view key, std::string_view value) {
-    float* number = key == "_weight" ? &material.weight
-                    : key == "_rough" ? &material.rough
-                    : key == "_metal" ? &material.metal
+    float* number = key == "_weight"                     ? &material.weight
+                    : key == "_rough"                    ? &material.rough
+                    : key == "_metal"                    ? &material.metal
                     : key == "_alpha" || key == "_trans" ? &material.alpha
-                    : key == "_emit" ? &material.emit
-                    : key == "_flux" ? &material.flux
-                    : key == "_ior"  ? &material.ior
-                                     : nullptr;
+                    : key == "_emit"                     ? &material.emit
+                    : key == "_flux"                     ? &material.flux
+                    : key == "_ior"                      ? &material.ior
+                                                         : nullptr;
     if (key == "_type") {
       material.type = ParseMaterialType(value);
       if (material.type == VoxMaterialType::Unknown) {
@@ -318,8 +290,8 @@ void Reader::ReadMaterial(VoxCursor& in) {
     } else if (key == "_stadial") {
       material.behaviour = ParseBehaviour(value);
     } else if (number != nullptr && !ParseFloat(value, *number)) {
-      Warn("material %d: %.*s is '%.*s', not a finite number", id, QuotedLength(key), key.data(), QuotedLength(value),
-           value.data());
+      Warn("material %d: %.*s is '%.*s', not a finite number", id, QuotedLength(key), key.data(),
+           QuotedLength(value), value.data());
     } else if (key == "_trans") {
       material.alpha = 1.0F - material.alpha;
     }
@@ -347,10 +319,20 @@ void Reader::ReadOldMaterial(VoxCursor& in) {
   material = VoxMaterial{};
   material.weight = weight;
   switch (type) {
-    case 1: material.type = VoxMaterialType::Metal; material.metal = weight; break;
-    case 2: material.type = VoxMaterialType::Glass; material.alpha = 1.0F - weight; break;
-    case 3: material.type = VoxMaterialType::Emit; material.emit = weight; break;
-    default: break;
+    case 1:
+      material.type = VoxMaterialType::Metal;
+      material.metal = weight;
+      break;
+    case 2:
+      material.type = VoxMaterialType::Glass;
+      material.alpha = 1.0F - weight;
+      break;
+    case 3:
+      material.type = VoxMaterialType::Emit;
+      material.emit = weight;
+      break;
+    default:
+      break;
   }
 }
 
@@ -359,7 +341,8 @@ VoxNode Reader::BeginNode(VoxCursor& in, VoxNodeKind kind) {
   node.kind = kind;
   const std::size_t offset = in.Offset();
   node.id = in.Int32("the node id");
-  if (in.Ok() && node.id < 0) in.Fail("%s: chunk '%s' at byte %zu: node id %d is negative", name_, in.Id(), offset, node.id);
+  if (in.Ok() && node.id < 0)
+    in.Fail("%s: chunk '%s' at byte %zu: node id %d is negative", name_, in.Id(), offset, node.id);
   ForEachPair(in, "the number of node attributes", [&](std::string_view key, std::string_view value) {
     if (key == "_name") node.name = CutName(value);
     if (key == "_hidden") node.hidden = value != "0";
@@ -401,7 +384,8 @@ void Reader::ReadTransform(VoxCursor& in) {
   in.Int32("the reserved id");
   node.layer = in.Int32("the layer id");
   const std::size_t frames = in.Count("the number of frames", 4);
-  if (in.Ok() && frames == 0) in.Fail("%s: chunk 'nTRN' before byte %zu: node %d has no frame", name_, in.Offset(), node.id);
+  if (in.Ok() && frames == 0)
+    in.Fail("%s: chunk 'nTRN' before byte %zu: node %d has no frame", name_, in.Offset(), node.id);
   node.frames.reserve(frames);
   for (std::size_t i = 0; i < frames && in.Ok(); ++i) node.frames.push_back(ReadTransformFrame(in));
   if (in.Ok()) scene_.nodes.push_back(std::move(node));
@@ -419,7 +403,8 @@ void Reader::ReadShape(VoxCursor& in) {
   constexpr std::size_t kShapeModelBytesMin = 8;  // model id, number of attributes
   VoxNode node = BeginNode(in, VoxNodeKind::Shape);
   const std::size_t models = in.Count("the number of models", kShapeModelBytesMin);
-  if (in.Ok() && models == 0) in.Fail("%s: chunk 'nSHP' before byte %zu: node %d shows no model", name_, in.Offset(), node.id);
+  if (in.Ok() && models == 0)
+    in.Fail("%s: chunk 'nSHP' before byte %zu: node %d shows no model", name_, in.Offset(), node.id);
   node.models.reserve(models);
   for (std::size_t i = 0; i < models && in.Ok(); ++i) {
     VoxShapeModel shown;
@@ -427,8 +412,8 @@ void Reader::ReadShape(VoxCursor& in) {
     ForEachPair(in, "the number of model attributes", [&](std::string_view key, std::string_view value) {
       std::string_view rest = value;
       if (key == "_f" && !(ParseInt(rest, shown.frame) && OnlySpaces(rest))) {
-        in.Fail("%s: chunk 'nSHP': attribute _f before byte %zu is '%.*s', which is not a frame number", name_, in.Offset(),
-                QuotedLength(value), value.data());
+        in.Fail("%s: chunk 'nSHP': attribute _f before byte %zu is '%.*s', which is not a frame number",
+                name_, in.Offset(), QuotedLength(value), value.data());
       }
     });
     node.models.push_back(shown);
@@ -453,16 +438,16 @@ Result<void> Reader::CheckNodeIds() const {
   std::sort(ids.begin(), ids.end());
   const auto twice = std::adjacent_find(ids.begin(), ids.end());
   if (twice != ids.end()) {
-    return Error::Format(ErrorCode::CorruptData, "%s: the scene graph (%zu nodes) has two nodes with id %d", name_,
-                         scene_.nodes.size(), *twice);
+    return Error::Format(ErrorCode::CorruptData, "%s: the scene graph (%zu nodes) has two nodes with id %d",
+                         name_, scene_.nodes.size(), *twice);
   }
   return {};
 }
 
 Result<void> Reader::CheckPacked() {
   if (sizePending_) {
-    return Error::Format(ErrorCode::CorruptData, "%s: chunk 'SIZE' at byte %zu ends the file without its 'XYZI'", name_,
-                         sizeOffset_);
+    return Error::Format(ErrorCode::CorruptData,
+                         "%s: chunk 'SIZE' at byte %zu ends the file without its 'XYZI'", name_, sizeOffset_);
   }
   if (packed_ && static_cast<std::size_t>(packedModels_) != scene_.models.size()) {
     Warn("'PACK' announces %d models, the file holds %zu", packedModels_, scene_.models.size());
@@ -472,6 +457,8 @@ Result<void> Reader::CheckPacked() {
 
 }  // namespace
 
-Result<VoxScene> ReadVox(std::span<const std::byte> bytes, const char* name) { return Reader(bytes, name).Read(); }
+Result<VoxScene> ReadVox(std::span<const std::byte> bytes, const char* name) {
+  return Reader(bytes, name).Read();
+}
 
 }  // namespace stadial::sandbox

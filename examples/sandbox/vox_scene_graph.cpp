@@ -22,12 +22,13 @@ VoxRotation Multiply(const VoxRotation& a, const VoxRotation& b) noexcept {
 }
 
 bool UnpackVoxRotation(std::uint8_t packed, VoxRotation& rotation) noexcept {
-  const auto first = static_cast<std::uint8_t>(packed & 3U);
-  const auto second = static_cast<std::uint8_t>((packed >> 2U) & 3U);
-  if (packed >= 128 || first == 3 || second == 3 || first == second) return false;
+  const std::uint32_t bits = packed;
+  const auto first = static_cast<std::uint8_t>(bits & 3U);
+  const auto second = static_cast<std::uint8_t>((bits >> 2) & 3U);
+  if (bits >= 128 || first == 3 || second == 3 || first == second) return false;
   rotation.axis = {first, second, static_cast<std::uint8_t>(3 - first - second)};
   for (std::size_t row = 0; row < 3; ++row) {
-    rotation.sign[row] = ((packed >> (4 + row)) & 1U) != 0 ? std::int8_t{-1} : std::int8_t{1};
+    rotation.sign[row] = ((bits >> (4 + row)) & 1U) != 0 ? std::int8_t{-1} : std::int8_t{1};
   }
   return true;
 }
@@ -42,8 +43,8 @@ std::uint8_t PackVoxRotation(const VoxRotation& rotation) noexcept {
 
 std::array<std::int64_t, 3> VoxInstance::Place(const std::array<std::int64_t, 3>& v,
                                                const std::array<std::int32_t, 3>& size) const noexcept {
-  // Twice the centre of the cell relative to the pivot is odd in every component and stays odd when rotated, so the
-  // floor of half of it is exact.
+  // Twice the centre of the cell relative to the pivot is odd in every component and stays odd when rotated,
+  // so the floor of half of it is exact.
   std::array<std::int64_t, 3> doubled{};
   for (std::size_t a = 0; a < 3; ++a) doubled[a] = 2 * (v[a] - size[a] / 2) + 1;
   std::array<std::int64_t, 3> placed = rotation.Apply(doubled);
@@ -99,9 +100,10 @@ Result<std::uint32_t> Flattener::FindRoot() const {
     ++roots;
   }
   if (roots != 1) {
-    return Error::Format(ErrorCode::CorruptData,
-                         "the scene graph (%zu nodes) has no node 0 and %u nodes without a parent; it needs one root",
-                         scene_.nodes.size(), roots);
+    return Error::Format(
+        ErrorCode::CorruptData,
+        "the scene graph (%zu nodes) has no node 0 and %u nodes without a parent; it needs one root",
+        scene_.nodes.size(), roots);
   }
   return root;
 }
@@ -109,7 +111,8 @@ Result<std::uint32_t> Flattener::FindRoot() const {
 Result<std::uint32_t> Flattener::FindNode(std::int32_t id, const VoxNode& parent) const {
   const auto found = indexOf_.find(id);
   if (found == indexOf_.end()) {
-    return Error::Format(ErrorCode::CorruptData, "%s node %d names child %d, which is not among the %zu nodes of the file",
+    return Error::Format(ErrorCode::CorruptData,
+                         "%s node %d names child %d, which is not among the %zu nodes of the file",
                          ToString(parent.kind), parent.id, id, scene_.nodes.size());
   }
   return found->second;
@@ -123,17 +126,19 @@ bool Flattener::IsHidden(const VoxNode& node) const {
 Result<void> Flattener::Show(const VoxNode& node, const Visit& visit) {
   for (const VoxShapeModel& shown : node.models) {
     if (shown.model < 0 || static_cast<std::size_t>(shown.model) >= scene_.models.size()) {
-      return Error::Format(ErrorCode::CorruptData, "shape node %d shows model %d of %zu", node.id, shown.model,
-                           scene_.models.size());
+      return Error::Format(ErrorCode::CorruptData, "shape node %d shows model %d of %zu", node.id,
+                           shown.model, scene_.models.size());
     }
     if (&shown != node.models.data()) NoteFrame(shown.frame);
   }
   if (out_.instances.size() >= options_.instancesMax) {
-    return Error::Format(ErrorCode::CapacityExceeded,
-                         "the scene graph places more than %u models; raise VoxFlattenOptions::instancesMax if that is meant",
-                         options_.instancesMax);
+    return Error::Format(
+        ErrorCode::CapacityExceeded,
+        "the scene graph places more than %u models; raise VoxFlattenOptions::instancesMax if that is meant",
+        options_.instancesMax);
   }
-  out_.instances.push_back({static_cast<std::uint32_t>(node.models[0].model), visit.rotation, visit.translation});
+  out_.instances.push_back(
+      {static_cast<std::uint32_t>(node.models[0].model), visit.rotation, visit.translation});
   return {};
 }
 
@@ -145,8 +150,9 @@ Result<void> Flattener::Enter(const Visit& visit) {
                          scene_.nodes.size(), options_.visitsMax, ToString(node.kind), node.id);
   }
   if (onPath_[visit.node]) {
-    return Error::Format(ErrorCode::CorruptData, "the scene graph has a cycle: %s node %d is its own ancestor",
-                         ToString(node.kind), node.id);
+    return Error::Format(ErrorCode::CorruptData,
+                         "the scene graph has a cycle: %s node %d is its own ancestor", ToString(node.kind),
+                         node.id);
   }
   if (depth_ >= options_.depthMax) {
     return Error::Format(ErrorCode::CapacityExceeded, "the scene graph is deeper than %u nodes at %s node %d",
@@ -163,7 +169,8 @@ Result<void> Flattener::Enter(const Visit& visit) {
     const VoxTransformFrame& frame = node.frames[0];
     VoxRotation rotation;
     UnpackVoxRotation(frame.rotation, rotation);
-    const auto moved = visit.rotation.Apply({frame.translation[0], frame.translation[1], frame.translation[2]});
+    const auto moved =
+        visit.rotation.Apply({frame.translation[0], frame.translation[1], frame.translation[2]});
     for (std::size_t a = 0; a < 3; ++a) child.translation[a] += moved[a];
     child.rotation = Multiply(visit.rotation, rotation);
     for (std::size_t i = 1; i < node.frames.size(); ++i) NoteFrame(node.frames[i].frame);
@@ -171,12 +178,13 @@ Result<void> Flattener::Enter(const Visit& visit) {
   onPath_[visit.node] = true;
   ++depth_;
   stack_.push_back({visit.node, {}, {}, true});
-  // Every stacked child becomes a visit: refuse before the stack grows beyond what may still be visited. (depth_ of
-  // its records only mark where a subtree ends.)
+  // Every stacked child becomes a visit: refuse before the stack grows beyond what may still be visited.
+  // (depth_ of its records only mark where a subtree ends.)
   const std::size_t pending = stack_.size() - depth_;
   if (pending + node.children.size() > options_.visitsMax - visits_) {
-    return Error::Format(ErrorCode::CapacityExceeded, "%s node %d has %zu children, beyond the limit of %u visits",
-                         ToString(node.kind), node.id, node.children.size(), options_.visitsMax);
+    return Error::Format(ErrorCode::CapacityExceeded,
+                         "%s node %d has %zu children, beyond the limit of %u visits", ToString(node.kind),
+                         node.id, node.children.size(), options_.visitsMax);
   }
   for (auto id = node.children.rbegin(); id != node.children.rend(); ++id) {
     STADIAL_ASSIGN_OR_RETURN(child.node, FindNode(*id, node));
@@ -188,7 +196,8 @@ Result<void> Flattener::Enter(const Visit& visit) {
 Result<VoxFlattened> Flattener::Run() {
   if (scene_.nodes.empty()) {
     if (!scene_.models.empty()) out_.instances.push_back({});
-    for (std::size_t i = 1; i < scene_.models.size(); ++i) out_.animationFrames.push_back(static_cast<std::int32_t>(i));
+    for (std::size_t i = 1; i < scene_.models.size(); ++i)
+      out_.animationFrames.push_back(static_cast<std::int32_t>(i));
     return std::move(out_);
   }
   for (std::uint32_t i = 0; i < scene_.nodes.size(); ++i) indexOf_.emplace(scene_.nodes[i].id, i);

@@ -10,7 +10,8 @@
 
 namespace stadial::sandbox {
 
-// A rotation by right angles, mirrors included: row r of the matrix has its one entry `sign[r]` in column `axis[r]`.
+// A rotation by right angles, mirrors included: row r of the matrix has its one entry `sign[r]` in column
+// `axis[r]`.
 struct VoxRotation {
   std::array<std::uint8_t, 3> axis{0, 1, 2};
   std::array<std::int8_t, 3> sign{1, 1, 1};
@@ -26,8 +27,8 @@ VoxRotation Multiply(const VoxRotation& a, const VoxRotation& b) noexcept;
 bool UnpackVoxRotation(std::uint8_t packed, VoxRotation& rotation) noexcept;
 std::uint8_t PackVoxRotation(const VoxRotation& rotation) noexcept;
 
-// A model in its place. MagicaVoxel turns and moves a model about its pivot floor(size / 2): the cell v of the model
-// lands in the cell floor(R * (v + 1/2 - pivot) + t).
+// A model in its place. MagicaVoxel turns and moves a model about its pivot floor(size / 2): the cell v of
+// the model lands in the cell floor(R * (v + 1/2 - pivot) + t).
 struct VoxInstance {
   std::uint32_t model = 0;
   VoxRotation rotation;
@@ -40,7 +41,7 @@ struct VoxInstance {
 };
 
 struct VoxFlattenOptions {
-  bool includeHidden = false;         // nodes and layers with _hidden = 1
+  bool includeHidden = false;  // nodes and layers with _hidden = 1
   std::uint32_t instancesMax = 65536;
   std::uint32_t visitsMax = 1U << 20;  // nodes entered, however often each
   std::uint32_t depthMax = 256;        // nodes on one path
@@ -49,13 +50,14 @@ struct VoxFlattenOptions {
 struct VoxFlattened {
   std::vector<VoxInstance> instances;  // in scene order: where two overlap, the later one is seen
   std::uint32_t hiddenNodes = 0;       // nodes skipped because they or their layer are hidden
-  std::vector<std::int32_t> animationFrames;  // frame numbers beyond the first, sorted, each once; they are not shown
+  std::vector<std::int32_t>
+      animationFrames;  // frame numbers beyond the first, sorted, each once; they are not shown
 };
 
-// Walks the graph from its root (node 0, or the one node without a parent) and lists every model shown in frame 0.
-// A file without a graph shows its first model; further models of such files are animation frames.
-// A node may stand under several parents; a cycle, a missing node or model, and a graph that unfolds beyond the limits
-// are errors (CorruptData, CapacityExceeded). No recursion. Cost: linear in the nodes entered.
+// Walks the graph from its root (node 0, or the one node without a parent) and lists every model shown in
+// frame 0. A file without a graph shows its first model; further models of such files are animation frames.
+// A node may stand under several parents; a cycle, a missing node or model, and a graph that unfolds beyond
+// the limits are errors (CorruptData, CapacityExceeded). No recursion. Cost: linear in the nodes entered.
 Result<VoxFlattened> FlattenVox(const VoxScene& scene, const VoxFlattenOptions& options = {});
 
 }  // namespace stadial::sandbox

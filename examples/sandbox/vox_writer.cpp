@@ -92,7 +92,8 @@ void WriteTransform(Writer& out, const VoxNode& node) {
       if (frame.rotation != kVoxRotationIdentity) pairs.emplace_back("_r", std::to_string(frame.rotation));
       const auto& t = frame.translation;
       if (t[0] != 0 || t[1] != 0 || t[2] != 0) {
-        pairs.emplace_back("_t", std::to_string(t[0]) + " " + std::to_string(t[1]) + " " + std::to_string(t[2]));
+        pairs.emplace_back("_t",
+                           std::to_string(t[0]) + " " + std::to_string(t[1]) + " " + std::to_string(t[2]));
       }
       if (frame.frame != 0) pairs.emplace_back("_f", std::to_string(frame.frame));
       WritePairs(out, pairs);
@@ -102,7 +103,9 @@ void WriteTransform(Writer& out, const VoxNode& node) {
 
 void WriteNode(Writer& out, const VoxNode& node) {
   switch (node.kind) {
-    case VoxNodeKind::Transform: WriteTransform(out, node); break;
+    case VoxNodeKind::Transform:
+      WriteTransform(out, node);
+      break;
     case VoxNodeKind::Group:
       out.Chunk("nGRP", [&] {
         out.Int32(node.id);
@@ -139,10 +142,17 @@ void WriteMaterial(Writer& out, std::size_t id, const VoxMaterial& material) {
     if (material.*member != none.*member) pairs.emplace_back(key, FloatText(material.*member));
   }
   switch (material.behaviour) {
-    case VoxBehaviour::Unset: break;
-    case VoxBehaviour::Stone: pairs.emplace_back("_stadial", "stone"); break;
-    case VoxBehaviour::Sand: pairs.emplace_back("_stadial", "sand"); break;
-    case VoxBehaviour::Water: pairs.emplace_back("_stadial", "water"); break;
+    case VoxBehaviour::Unset:
+      break;
+    case VoxBehaviour::Stone:
+      pairs.emplace_back("_stadial", "stone");
+      break;
+    case VoxBehaviour::Sand:
+      pairs.emplace_back("_stadial", "sand");
+      break;
+    case VoxBehaviour::Water:
+      pairs.emplace_back("_stadial", "water");
+      break;
   }
   out.Chunk("MATL", [&] {
     out.Int32(static_cast<std::int32_t>(id));
@@ -153,36 +163,41 @@ void WriteMaterial(Writer& out, std::size_t id, const VoxMaterial& material) {
 Result<void> CheckModel(const VoxModel& model, std::size_t index) {
   for (const std::int32_t edge : model.size) {
     if (edge < 0 || edge > kVoxModelEdgeMax) {
-      return Error::Format(ErrorCode::InvalidArgument, "model %zu: an edge of %d cells cannot be written (0..%d)", index,
-                           edge, kVoxModelEdgeMax);
+      return Error::Format(ErrorCode::InvalidArgument,
+                           "model %zu: an edge of %d cells cannot be written (0..%d)", index, edge,
+                           kVoxModelEdgeMax);
     }
   }
   for (const VoxVoxel& voxel : model.voxels) {
-    if (voxel.x >= model.size[0] || voxel.y >= model.size[1] || voxel.z >= model.size[2] || voxel.colourIndex == 0) {
+    if (voxel.x >= model.size[0] || voxel.y >= model.size[1] || voxel.z >= model.size[2] ||
+        voxel.colourIndex == 0) {
       return Error::Format(ErrorCode::InvalidArgument,
-                           "model %zu (%d x %d x %d cells): voxel %d,%d,%d with colour %d cannot be written", index,
-                           model.size[0], model.size[1], model.size[2], voxel.x, voxel.y, voxel.z, voxel.colourIndex);
+                           "model %zu (%d x %d x %d cells): voxel %d,%d,%d with colour %d cannot be written",
+                           index, model.size[0], model.size[1], model.size[2], voxel.x, voxel.y, voxel.z,
+                           voxel.colourIndex);
     }
   }
   return {};
 }
 
 Result<void> CheckNode(const VoxNode& node) {
-  const bool shapeFits =
-      node.kind == VoxNodeKind::Transform ? node.children.size() == 1 && !node.frames.empty() && node.models.empty()
-      : node.kind == VoxNodeKind::Group   ? node.frames.empty() && node.models.empty()
-                                          : node.children.empty() && node.frames.empty() && !node.models.empty();
+  const bool shapeFits = node.kind == VoxNodeKind::Transform
+                             ? node.children.size() == 1 && !node.frames.empty() && node.models.empty()
+                         : node.kind == VoxNodeKind::Group
+                             ? node.frames.empty() && node.models.empty()
+                             : node.children.empty() && node.frames.empty() && !node.models.empty();
   if (!shapeFits || node.id < 0 || node.name.size() > kVoxNameBytesMax) {
-    return Error::Format(ErrorCode::InvalidArgument,
-                         "%s node %d: %zu children, %zu frames, %zu models and a name of %zu bytes cannot be written",
-                         ToString(node.kind), node.id, node.children.size(), node.frames.size(), node.models.size(),
-                         node.name.size());
+    return Error::Format(
+        ErrorCode::InvalidArgument,
+        "%s node %d: %zu children, %zu frames, %zu models and a name of %zu bytes cannot be written",
+        ToString(node.kind), node.id, node.children.size(), node.frames.size(), node.models.size(),
+        node.name.size());
   }
   for (const VoxTransformFrame& frame : node.frames) {
     VoxRotation rotation;
     if (!UnpackVoxRotation(frame.rotation, rotation)) {
-      return Error::Format(ErrorCode::InvalidArgument, "transform node %d: %d is not a packed rotation", node.id,
-                           frame.rotation);
+      return Error::Format(ErrorCode::InvalidArgument, "transform node %d: %d is not a packed rotation",
+                           node.id, frame.rotation);
     }
   }
   return {};
@@ -192,20 +207,22 @@ Result<void> CheckMaterial(const VoxMaterial& material, std::size_t index) {
   for (const float number : {material.weight, material.rough, material.metal, material.alpha, material.emit,
                              material.flux, material.ior}) {
     if (!std::isfinite(number)) {
-      return Error::Format(ErrorCode::InvalidArgument, "material %zu: a property that is not finite cannot be written",
-                           index);
+      return Error::Format(ErrorCode::InvalidArgument,
+                           "material %zu: a property that is not finite cannot be written", index);
     }
   }
   return {};
 }
 
 Result<void> CheckScene(const VoxScene& scene) {
-  for (std::size_t i = 0; i < scene.models.size(); ++i) STADIAL_RETURN_IF_ERROR(CheckModel(scene.models[i], i));
+  for (std::size_t i = 0; i < scene.models.size(); ++i)
+    STADIAL_RETURN_IF_ERROR(CheckModel(scene.models[i], i));
   for (const VoxNode& node : scene.nodes) STADIAL_RETURN_IF_ERROR(CheckNode(node));
   for (const VoxLayer& layer : scene.layers) {
     if (layer.name.size() > kVoxNameBytesMax) {
-      return Error::Format(ErrorCode::InvalidArgument, "layer %d: a name of %zu bytes cannot be written (at most %zu)",
-                           layer.id, layer.name.size(), kVoxNameBytesMax);
+      return Error::Format(ErrorCode::InvalidArgument,
+                           "layer %d: a name of %zu bytes cannot be written (at most %zu)", layer.id,
+                           layer.name.size(), kVoxNameBytesMax);
     }
   }
   for (std::size_t i = 0; i < scene.materials.size(); ++i) {
@@ -251,7 +268,8 @@ Result<std::vector<std::byte>> WriteVox(const VoxScene& scene) {
   }
   const std::size_t childrenBytes = out.bytes.size() - childrenBegin;
   if (childrenBytes > 0x7fffffffU) {
-    return Error::Format(ErrorCode::CapacityExceeded, "a scene of %zu bytes does not fit a .vox file (2 GiB)", childrenBytes);
+    return Error::Format(ErrorCode::CapacityExceeded, "a scene of %zu bytes does not fit a .vox file (2 GiB)",
+                         childrenBytes);
   }
   out.PatchInt32(childrenSizeAt, childrenBytes);
   return std::move(out.bytes);

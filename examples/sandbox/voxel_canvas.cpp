@@ -33,7 +33,9 @@ VoxelCanvas::VoxelCanvas(std::int32_t width, std::int32_t depth, std::int32_t he
   for (const std::int32_t edge : {width, depth, height}) {
     STADIAL_ASSERT(edge >= 1 && edge <= 256, "a canvas has edges of 1..256 cells");
   }
-  cells_.assign(static_cast<std::size_t>(width) * static_cast<std::size_t>(depth) * static_cast<std::size_t>(height), 0);
+  cells_.assign(
+      static_cast<std::size_t>(width) * static_cast<std::size_t>(depth) * static_cast<std::size_t>(height),
+      0);
 }
 
 std::uint8_t VoxelCanvas::Get(std::int32_t x, std::int32_t y, std::int32_t z) const noexcept {
@@ -50,12 +52,14 @@ void VoxelCanvas::Box(std::int32_t x0, std::int32_t y0, std::int32_t z0, std::in
                       std::int32_t z1, std::uint8_t colour, std::uint32_t shades) noexcept {
   for (std::int32_t z = z0; z <= z1; ++z) {
     for (std::int32_t y = y0; y <= y1; ++y) {
-      for (std::int32_t x = x0; x <= x1; ++x) Set(x, y, z, colour == 0 ? colour : Shade(colour, shades, x, y, z));
+      for (std::int32_t x = x0; x <= x1; ++x)
+        Set(x, y, z, colour == 0 ? colour : Shade(colour, shades, x, y, z));
     }
   }
 }
 
-bool VoxelCanvas::IsBuried(std::int32_t x, std::int32_t y, std::int32_t z, std::uint8_t firstLoose) const noexcept {
+bool VoxelCanvas::IsBuried(std::int32_t x, std::int32_t y, std::int32_t z,
+                           std::uint8_t firstLoose) const noexcept {
   for (std::int32_t k = 0; k < 27; ++k) {
     const std::int32_t level = z + k / 9 - 1;
     const std::uint8_t colour = Get(x + k % 3 - 1, y + k / 3 % 3 - 1, level);
@@ -86,7 +90,8 @@ VoxModel VoxelCanvas::ToModel() const {
 }
 
 VoxModel VoxelCanvas::ToHollowModel(std::uint8_t firstLoose) const {
-  return Collect([&](std::int32_t x, std::int32_t y, std::int32_t z) { return !IsBuried(x, y, z, firstLoose); });
+  return Collect(
+      [&](std::int32_t x, std::int32_t y, std::int32_t z) { return !IsBuried(x, y, z, firstLoose); });
 }
 
 }  // namespace stadial::sandbox

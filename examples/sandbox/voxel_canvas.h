@@ -11,8 +11,8 @@ namespace stadial::sandbox {
 
 // A number that looks random, from three coordinates.
 constexpr std::uint32_t HashOf(std::int32_t x, std::int32_t y, std::int32_t z) noexcept {
-  std::uint32_t h = static_cast<std::uint32_t>(x) * 0x8da6b343U ^ static_cast<std::uint32_t>(y) * 0xd8163841U ^
-                    static_cast<std::uint32_t>(z) * 0xcb1ab31fU;
+  std::uint32_t h = static_cast<std::uint32_t>(x) * 0x8da6b343U ^
+                    static_cast<std::uint32_t>(y) * 0xd8163841U ^ static_cast<std::uint32_t>(z) * 0xcb1ab31fU;
   h = (h ^ (h >> 15)) * 0x2c1b3c6dU;
   h = (h ^ (h >> 12)) * 0x297a2d39U;
   return h ^ (h >> 15);
@@ -43,12 +43,13 @@ class VoxelCanvas {
   std::uint8_t Get(std::int32_t x, std::int32_t y, std::int32_t z) const noexcept;
   void Set(std::int32_t x, std::int32_t y, std::int32_t z, std::uint8_t colour) noexcept;
   // Both corners included. `shades` successive colours from `colour` on, mixed by hash.
-  void Box(std::int32_t x0, std::int32_t y0, std::int32_t z0, std::int32_t x1, std::int32_t y1, std::int32_t z1,
-           std::uint8_t colour, std::uint32_t shades = 1) noexcept;
+  void Box(std::int32_t x0, std::int32_t y0, std::int32_t z0, std::int32_t x1, std::int32_t y1,
+           std::int32_t z1, std::uint8_t colour, std::uint32_t shades = 1) noexcept;
 
   VoxModel ToModel() const;
-  // Without the cells whose 26 neighbours are all filled with firm colours (below `firstLoose`): what is left is a shell
-  // that carries the loose cells and that no grain of sand slips through. Below the lowest layer counts as filled.
+  // Without the cells whose 26 neighbours are all filled with firm colours (below `firstLoose`): what is left
+  // is a shell that carries the loose cells and that no grain of sand slips through. Below the lowest layer
+  // counts as filled.
   VoxModel ToHollowModel(std::uint8_t firstLoose) const;
 
  private:

@@ -81,8 +81,8 @@ std::uint64_t WorldBuilder::ForEachVoxel(const PlacedModel& placed, Visit&& visi
       inside = inside && p[a] >= 0 && p[a] < counts[a];
     }
     if (inside) {
-      visit(static_cast<std::uint32_t>(p[0]), static_cast<std::uint32_t>(p[1]), static_cast<std::uint32_t>(p[2]),
-            voxel.colourIndex);
+      visit(static_cast<std::uint32_t>(p[0]), static_cast<std::uint32_t>(p[1]),
+            static_cast<std::uint32_t>(p[2]), voxel.colourIndex);
     } else {
       ++outside;
     }
@@ -92,16 +92,18 @@ std::uint64_t WorldBuilder::ForEachVoxel(const PlacedModel& placed, Visit&& visi
 
 Result<World> WorldBuilder::Build() {
   if (options_.atlasBytesMax < kChunkBytes) {
-    return Error::Format(ErrorCode::InvalidArgument, "an atlas of %zu bytes holds no chunk of %u; raise the budget",
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "an atlas of %zu bytes holds no chunk of %u; raise the budget",
                          options_.atlasBytesMax, kChunkBytes);
   }
   STADIAL_RETURN_IF_ERROR(PlaceModels());
   STADIAL_RETURN_IF_ERROR(ChooseBox());
   MarkOccupied();
   if (world_.statistics_.occupiedChunks == 0) {
-    return Error::Format(ErrorCode::CapacityExceeded,
-                         "%s: no voxel of the scene lies in the %u-cell box around its middle; move its parts together",
-                         name_, kWorldEdgeCellsMax);
+    return Error::Format(
+        ErrorCode::CapacityExceeded,
+        "%s: no voxel of the scene lies in the %u-cell box around its middle; move its parts together", name_,
+        kWorldEdgeCellsMax);
   }
   ChooseResident();
   FillCells();
@@ -167,8 +169,9 @@ Result<void> WorldBuilder::ChooseBox() {
       const std::int64_t middle = MedianCentre(placed_, scene_, a);
       const std::int64_t cropLow = std::clamp(middle - kMax / 2, low, high - kMax + 1);
       Warn("the scene spans %lld cells along %c (%lld to %lld), more than %lld: cropped to %lld to %lld",
-           static_cast<long long>(high - low + 1), "xyz"[a], static_cast<long long>(low), static_cast<long long>(high),
-           static_cast<long long>(kMax), static_cast<long long>(cropLow), static_cast<long long>(cropLow + kMax - 1));
+           static_cast<long long>(high - low + 1), "xyz"[a], static_cast<long long>(low),
+           static_cast<long long>(high), static_cast<long long>(kMax), static_cast<long long>(cropLow),
+           static_cast<long long>(cropLow + kMax - 1));
       low = cropLow;
       high = cropLow + kMax - 1;
     }
@@ -197,20 +200,23 @@ std::uint32_t WorldBuilder::ChunkIndex(std::int32_t x, std::int32_t y, std::int3
 
 void WorldBuilder::MarkOccupied() {
   const CellPosition& n = world_.chunkCounts_;
-  const std::size_t chunks = static_cast<std::size_t>(n[0]) * static_cast<std::size_t>(n[1]) * static_cast<std::size_t>(n[2]);
+  const std::size_t chunks =
+      static_cast<std::size_t>(n[0]) * static_cast<std::size_t>(n[1]) * static_cast<std::size_t>(n[2]);
   chunkMarks_.assign(chunks, 0);
   WorldStatistics& statistics = world_.statistics_;
   statistics.boxChunks = static_cast<std::uint32_t>(chunks);
   for (const PlacedModel& placed : placed_) {
-    statistics.croppedVoxels += ForEachVoxel(placed, [&](std::uint32_t x, std::uint32_t y, std::uint32_t z, std::uint8_t) {
-      const auto c = [](std::uint32_t v) { return static_cast<std::int32_t>(v / kChunkEdgeCells); };
-      chunkMarks_[ChunkIndex(c(x), c(y), c(z))] = kOccupied;
-    });
+    statistics.croppedVoxels +=
+        ForEachVoxel(placed, [&](std::uint32_t x, std::uint32_t y, std::uint32_t z, std::uint8_t) {
+          const auto c = [](std::uint32_t v) { return static_cast<std::int32_t>(v / kChunkEdgeCells); };
+          chunkMarks_[ChunkIndex(c(x), c(y), c(z))] = kOccupied;
+        });
   }
   for (const std::uint8_t mark : chunkMarks_) statistics.occupiedChunks += mark == kOccupied;
   if (statistics.croppedVoxels != 0) {
     Warn("%llu of %llu voxels lie outside the box and are left out",
-         static_cast<unsigned long long>(statistics.croppedVoxels), static_cast<unsigned long long>(statistics.placedVoxels));
+         static_cast<unsigned long long>(statistics.croppedVoxels),
+         static_cast<unsigned long long>(statistics.placedVoxels));
   }
 }
 
@@ -224,9 +230,11 @@ void WorldBuilder::ChooseResident() {
   if (chosen.size() > budget) {
     KeepNearest(chosen, budget);
     world_.statistics_.droppedChunks = world_.statistics_.occupiedChunks - budget;
-    Warn("%u chunks hold voxels, %u fit the atlas budget of %zu bytes: the %u farthest from the middle are left out; "
-         "raise the budget to see them",
-         world_.statistics_.occupiedChunks, budget, options_.atlasBytesMax, world_.statistics_.droppedChunks);
+    Warn(
+        "%u chunks hold voxels, %u fit the atlas budget of %zu bytes: the %u farthest from the middle are "
+        "left out; "
+        "raise the budget to see them",
+        world_.statistics_.occupiedChunks, budget, options_.atlasBytesMax, world_.statistics_.droppedChunks);
   }
   for (const std::uint32_t i : chosen) chunkMarks_[i] |= kChosen;
   if (world_.materials_.HasMovable()) {
@@ -307,8 +315,8 @@ void WorldBuilder::AssignSlots(std::vector<std::uint32_t> chosen) {
 void WorldBuilder::FillCells() {
   for (const PlacedModel& placed : placed_) {
     ForEachVoxel(placed, [&](std::uint32_t x, std::uint32_t y, std::uint32_t z, std::uint8_t colourIndex) {
-      const std::int32_t slot =
-          world_.SlotOf(static_cast<std::int32_t>(x), static_cast<std::int32_t>(y), static_cast<std::int32_t>(z));
+      const std::int32_t slot = world_.SlotOf(static_cast<std::int32_t>(x), static_cast<std::int32_t>(y),
+                                              static_cast<std::int32_t>(z));
       if (slot < 0) {
         ++world_.statistics_.droppedVoxels;
         return;

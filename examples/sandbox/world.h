@@ -1,13 +1,13 @@
-// The chunk atlas: a scene's models merged into cells, cut into chunks, and a budgeted set of chunks made resident.
-// Layout: see shader_interface.h. World coordinates are cells from the corner of the world's box; Origin() tells where
-// that corner lies in the scene's own coordinates. The box is whole chunks; the scene stands in the middle of it in x
-// and y and on its floor.
+// The chunk atlas: a scene's models merged into cells, cut into chunks, and a budgeted set of chunks made
+// resident. Layout: see shader_interface.h. World coordinates are cells from the corner of the world's box;
+// Origin() tells where that corner lies in the scene's own coordinates. The box is whole chunks; the scene
+// stands in the middle of it in x and y and on its floor.
 //
-// Residency, in this order until the budget is used up: chunks that hold a voxel (where these alone are too many, those
-// nearest their common centre); then, in worlds with sand or water, the chunks below them; then their neighbours, ring
-// by ring. What is left out and why stands in Warnings().
-// Thread rules: built in Setup by one thread; const afterwards. Memory: the heap; at most atlasBytesMax for cells, 5
-// bytes per chunk of the box (262,144 at most) while building. Cost: two passes over every placed voxel.
+// Residency, in this order until the budget is used up: chunks that hold a voxel (where these alone are too
+// many, those nearest their common centre); then, in worlds with sand or water, the chunks below them; then
+// their neighbours, ring by ring. What is left out and why stands in Warnings(). Thread rules: built in Setup
+// by one thread; const afterwards. Memory: the heap; at most atlasBytesMax for cells, 5 bytes per chunk of
+// the box (262,144 at most) while building. Cost: two passes over every placed voxel.
 #pragma once
 
 #include <array>
@@ -45,8 +45,8 @@ struct WorldStatistics {
 
 class World {
  public:
-  // Errors: CapacityExceeded (limits above), InvalidArgument (budget below one chunk), NotFound (no visible voxel), and
-  // those of FlattenVox. `name` stands in messages.
+  // Errors: CapacityExceeded (limits above), InvalidArgument (budget below one chunk), NotFound (no visible
+  // voxel), and those of FlattenVox. `name` stands in messages.
   static Result<World> Build(const VoxScene& scene, const WorldOptions& options, const char* name);
 
   const CellPosition& ChunkCounts() const noexcept { return chunkCounts_; }
@@ -55,7 +55,9 @@ class World {
   std::uint32_t SlotCount() const noexcept { return static_cast<std::uint32_t>(slotChunks_.size()); }
 
   std::span<const std::uint32_t> ChunkTable() const noexcept { return chunkTable_; }
-  std::span<const std::uint32_t> SlotChunks() const noexcept { return slotChunks_; }  // cx | cy << 10 | cz << 20
+  std::span<const std::uint32_t> SlotChunks() const noexcept {
+    return slotChunks_;
+  }  // cx | cy << 10 | cz << 20
   std::span<const std::uint32_t> Cells() const noexcept { return cells_; }
   std::span<const std::uint32_t> Occupancy() const noexcept { return occupancy_; }
   std::span<const std::uint32_t> SlotLights() const noexcept { return slotLights_; }
@@ -89,7 +91,8 @@ class World {
 };
 
 // The bit of a cell's brick and the word's place in an atlas: shared by all that walk the atlas on the CPU.
-constexpr std::uint32_t WordIndex(std::uint32_t slot, std::uint32_t x, std::uint32_t y, std::uint32_t z) noexcept {
+constexpr std::uint32_t WordIndex(std::uint32_t slot, std::uint32_t x, std::uint32_t y,
+                                  std::uint32_t z) noexcept {
   return slot * kChunkWords + (x % kChunkEdgeCells) / kCellsPerWord +
          kChunkEdgeCells / kCellsPerWord * (y % kChunkEdgeCells) +
          kChunkEdgeCells / kCellsPerWord * kChunkEdgeCells * (z % kChunkEdgeCells);
@@ -98,8 +101,8 @@ constexpr std::uint32_t CellInWord(std::uint32_t word, std::uint32_t x) noexcept
   return (word >> (8 * (x % kCellsPerWord))) & 0xffU;
 }
 
-// Recomputes the occupancy bits of an atlas, as occupancy.comp does. Sizes: kChunkWords and kOccupancyWordsPerSlot per
-// slot. Cost: one pass over the cells.
+// Recomputes the occupancy bits of an atlas, as occupancy.comp does. Sizes: kChunkWords and
+// kOccupancyWordsPerSlot per slot. Cost: one pass over the cells.
 void ComputeOccupancy(std::span<const std::uint32_t> cells, std::span<std::uint32_t> occupancy) noexcept;
 
 }  // namespace stadial::sandbox

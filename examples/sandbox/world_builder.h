@@ -35,7 +35,8 @@ class WorldBuilder {
   std::uint32_t ChunkIndex(std::int32_t x, std::int32_t y, std::int32_t z) const noexcept;
   [[gnu::format(printf, 2, 3)]] void Warn(const char* format, ...);
 
-  // Calls visit(x, y, z, colourIndex) in world cells for each voxel inside the box; returns how many lay outside.
+  // Calls visit(x, y, z, colourIndex) in world cells for each voxel inside the box; returns how many lay
+  // outside.
   template <class Visit>
   std::uint64_t ForEachVoxel(const PlacedModel& placed, Visit&& visit) const;
 

@@ -1,9 +1,9 @@
 // Lights that stand for glowing cells, so that a lantern lights what is around it.
 //
-// One light per brick that holds glowing stone: in the mean of their exposed faces, with the intensity a convex body of as many
-// exposed faces would have (radiance times a quarter of the surface). Lights closer than a brick become one, so that a
-// lantern on a brick's border does not count twice. The strongest kLightsMax are kept, and per chunk the kLightsPerSlot
-// that give its middle the most.
+// One light per brick that holds glowing stone: in the mean of their exposed faces, with the intensity a
+// convex body of as many exposed faces would have (radiance times a quarter of the surface). Lights closer
+// than a brick become one, so that a lantern on a brick's border does not count twice. The strongest
+// kLightsMax are kept, and per chunk the kLightsPerSlot that give its middle the most.
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -20,7 +20,9 @@ constexpr float kLightRadiusMax = 64.0F;
 // Merging compares all pairs: beyond so many lights only the strongest take part.
 constexpr std::size_t kMergedLightsMax = 4096;
 
-float Luminance(const float (&rgb)[4]) noexcept { return 0.2126F * rgb[0] + 0.7152F * rgb[1] + 0.0722F * rgb[2]; }
+float Luminance(const float (&rgb)[4]) noexcept {
+  return 0.2126F * rgb[0] + 0.7152F * rgb[1] + 0.0722F * rgb[2];
+}
 
 struct BrickGlow {
   Vec3 positionSum;
@@ -35,8 +37,8 @@ class CellReader {
     const std::int32_t slot = world_.SlotOf(x, y, z);
     if (slot < 0) return 0;
     const auto ux = static_cast<std::uint32_t>(x);
-    return CellInWord(world_.Cells()[WordIndex(static_cast<std::uint32_t>(slot), ux, static_cast<std::uint32_t>(y),
-                                               static_cast<std::uint32_t>(z))],
+    return CellInWord(world_.Cells()[WordIndex(static_cast<std::uint32_t>(slot), ux,
+                                               static_cast<std::uint32_t>(y), static_cast<std::uint32_t>(z))],
                       ux);
   }
 
@@ -62,14 +64,16 @@ BrickGlow GlowOfBrick(const World& world, const CellReader& cell, const CellPosi
   const MaterialTable& table = world.Materials();
   BrickGlow glow;
   for (std::int32_t i = 0; i < kBrick * kBrick * kBrick; ++i) {
-    const CellPosition p{corner[0] + i % kBrick, corner[1] + i / kBrick % kBrick, corner[2] + i / (kBrick * kBrick)};
+    const CellPosition p{corner[0] + i % kBrick, corner[1] + i / kBrick % kBrick,
+                         corner[2] + i / (kBrick * kBrick)};
     const std::uint32_t id = cell(p[0], p[1], p[2]);
     const Material& material = table.materials[id];
     if (material.cls != MaterialClass::Stone || material.emission <= 0.0F) continue;
     const std::uint32_t faces = ExposedFaces(cell, table, p);
     if (faces == 0) continue;
     glow.faces += faces;
-    const Vec3 middle{static_cast<float>(p[0]) + 0.5F, static_cast<float>(p[1]) + 0.5F, static_cast<float>(p[2]) + 0.5F};
+    const Vec3 middle{static_cast<float>(p[0]) + 0.5F, static_cast<float>(p[1]) + 0.5F,
+                      static_cast<float>(p[2]) + 0.5F};
     glow.positionSum = glow.positionSum + middle * static_cast<float>(faces);
     glow.radiancePerFace =
         glow.radiancePerFace + material.albedo * (material.emission * static_cast<float>(faces) * 0.25F);
@@ -138,7 +142,8 @@ void WorldBuilder::MakeLights() {
   const CellReader cell(world_);
   for (std::uint32_t slot = 0; slot < world_.SlotCount(); ++slot) {
     const std::uint32_t packed = world_.slotChunks_[slot];
-    const CellPosition chunk{static_cast<std::int32_t>(packed & 1023U), static_cast<std::int32_t>(packed >> 10 & 1023U),
+    const CellPosition chunk{static_cast<std::int32_t>(packed & 1023U),
+                             static_cast<std::int32_t>(packed >> 10 & 1023U),
                              static_cast<std::int32_t>(packed >> 20)};
     for (std::uint32_t brick = 0; brick < kBricksPerChunk; ++brick) {
       if ((world_.occupancy_[slot * kOccupancyWordsPerSlot + brick / 32] >> (brick % 32) & 1U) == 0) continue;
@@ -161,7 +166,8 @@ void WorldBuilder::MakeLights() {
   }
   if (dropped != 0) {
     world_.statistics_.droppedLights = static_cast<std::uint32_t>(dropped);
-    Warn("%u lights are kept: the %zu weakest glow without lighting what is around them", kLightsMax, dropped);
+    Warn("%u lights are kept: the %zu weakest glow without lighting what is around them", kLightsMax,
+         dropped);
   }
   world_.statistics_.lights = static_cast<std::uint32_t>(world_.lights_.size());
 }

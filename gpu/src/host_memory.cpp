@@ -55,7 +55,6 @@ HostMemoryStats HostMemory::Stats() const noexcept {
     to.reallocations = from.reallocations.load(std::memory_order_relaxed);
     to.frees = from.frees.load(std::memory_order_relaxed);
     to.refusals = from.refusals.load(std::memory_order_relaxed);
-    to.bytesRequested = from.bytesRequested.load(std::memory_order_relaxed);
     stats.callbackCalls += to.allocations + to.reallocations;
   }
   stats.internalAllocations = internalAllocations_.load(std::memory_order_relaxed);
@@ -104,7 +103,6 @@ void* HostMemory::OnAllocate(void* self, std::size_t size, std::size_t alignment
     return nullptr;
   }
   counters.allocations.fetch_add(1, std::memory_order_relaxed);
-  counters.bytesRequested.fetch_add(size, std::memory_order_relaxed);
   return block;
 }
 
@@ -123,7 +121,6 @@ void* HostMemory::OnReallocate(void* self, void* original, std::size_t size, std
     return nullptr;
   }
   counters.reallocations.fetch_add(1, std::memory_order_relaxed);
-  counters.bytesRequested.fetch_add(size, std::memory_order_relaxed);
   return block;
 }
 

@@ -157,6 +157,7 @@ Result<void> Instance::CreateInstance(const InstanceOptions& options) noexcept {
   VkResult result = STADIAL_DRIVER_CALL_NAMED("vkCreateInstance", loader.createInstance, &info, callbacks_, &handle);
   if (result != VK_SUCCESS) return CreateInstanceError(result);
   instance_ = handle;
+  KeepModulesForReports();
   functions_ = arena.New<InstanceFunctions>(LoadInstanceFunctions(handle));
 
   if (options.validation && debugUtils_ && functions_->createMessenger != nullptr) {

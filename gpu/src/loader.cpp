@@ -2,7 +2,21 @@
 
 #include <volk.h>
 
+#include <cstdio>
 #include <mutex>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define STADIAL_GPU_SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define STADIAL_GPU_SANITIZED 1
+#endif
+#if defined(STADIAL_GPU_SANITIZED)
+#include <dlfcn.h>
+#include <link.h>
+#endif
 
 namespace stadial::gpu {
 namespace {
@@ -67,5 +81,30 @@ void LoadDeviceTable(VolkDeviceTable& table, VkInstance instance, VkDevice devic
   vkGetDeviceProcAddr = Find<PFN_vkGetDeviceProcAddr>(instance, "vkGetDeviceProcAddr");
   volkLoadDeviceTable(&table, device);
 }
+
+#if defined(STADIAL_GPU_SANITIZED)
+void KeepModulesForReports() noexcept {
+  // Not from inside the iteration: it holds the lock that dlopen wants.
+  constexpr std::size_t kModulesMax = 256;
+  constexpr std::size_t kPathBytesMax = 256;
+  struct Paths {
+    std::size_t count = 0;
+    char text[kModulesMax][kPathBytesMax];
+  };
+  static Paths paths;
+  paths.count = 0;
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void*) -> int {
+        if (info->dlpi_name != nullptr && info->dlpi_name[0] == '/' && paths.count < kModulesMax) {
+          std::snprintf(paths.text[paths.count++], kPathBytesMax, "%s", info->dlpi_name);
+        }
+        return 0;
+      },
+      nullptr);
+  for (std::size_t i = 0; i < paths.count; ++i) ::dlopen(paths.text[i], RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}
+#else
+void KeepModulesForReports() noexcept {}
+#endif
 
 }  // namespace stadial::gpu

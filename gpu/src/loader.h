@@ -40,4 +40,8 @@ InstanceFunctions LoadInstanceFunctions(VkInstance instance) noexcept;
 
 void LoadDeviceTable(VolkDeviceTable& table, VkInstance instance, VkDevice device) noexcept;
 
+// Under a sanitizer: keeps every module that is loaded now in memory for good, so that a report at exit can name the
+// driver it comes from (and a suppression can match it). Otherwise nothing.
+void KeepModulesForReports() noexcept;
+
 }  // namespace stadial::gpu

@@ -63,6 +63,8 @@ const char* RemedyFor(VkResult result) noexcept {
   switch (result) {
     case VK_ERROR_OUT_OF_HOST_MEMORY: return "raise RuntimeOptions::driverBytes";
     case VK_ERROR_OUT_OF_DEVICE_MEMORY: return "ask for smaller resources or lower GpuMemoryOptions::blockBytes";
+    case VK_ERROR_OUT_OF_POOL_MEMORY:
+    case VK_ERROR_FRAGMENTED_POOL: return "the pool holds exactly what was declared, so this is the driver's defect: update it";
     case VK_ERROR_DEVICE_LOST: return "the device stopped; restart the program, and update the driver if it happens again";
     case VK_ERROR_INCOMPATIBLE_DRIVER: return "install a Vulkan 1.2 driver";
     default: return "see the driver's log";

@@ -1,12 +1,17 @@
 #include "block_origin.h"
 
-#include <dlfcn.h>
-
-#include <cstring>
-
 #include "backend.h"
 
 #if STADIAL_GATE_OVER_MIMALLOC
+
+#include <dlfcn.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cstring>
+
+// The end of the program's own data, after which the program break starts; the linker defines it.
+extern "C" const char end[];
 
 namespace stadial::gate {
 
@@ -14,10 +19,11 @@ constinit std::atomic<std::uint64_t> foreignBlocks{0};
 
 namespace {
 
+// mimalloc 2.x finds a block's segment by masking the address, so a stretch of this size is its own whole or not at all.
+constexpr unsigned kStretchShift = 25;
 // Blocks outside the hinted range are rare and large: 4,096 stretches are 128 GiB of them.
 constexpr std::size_t kStretchesMax = 4096;
-constinit std::atomic<std::uintptr_t> stretches[kStretchesMax];  // stretch number, 0: free; never removed
-constinit std::atomic<bool> stretchesFull{false};
+constinit std::atomic<std::uintptr_t> stretches[kStretchesMax] = {};  // stretch number, 0: free; never removed
 
 std::uintptr_t StretchOf(const void* block) noexcept {
   // A block may begin exactly where a stretch ends: its segment is the one before.
@@ -25,6 +31,55 @@ std::uintptr_t StretchOf(const void* block) noexcept {
 }
 std::size_t HomeOf(std::uintptr_t stretch) noexcept { return (stretch * 0x9E3779B97F4A7C15u) >> 52; }
 static_assert(kStretchesMax == std::size_t{1} << 12, "HomeOf keeps the top 12 of 64 bits");
+
+bool IsRemembered(const void* block) noexcept {
+  const std::uintptr_t stretch = StretchOf(block);
+  for (std::size_t probe = 0; probe < kStretchesMax; ++probe) {
+    const std::uintptr_t seen = stretches[(HomeOf(stretch) + probe) % kStretchesMax].load(std::memory_order_acquire);
+    if (seen == stretch) return true;
+    if (seen == 0) return false;
+  }
+  return false;
+}
+
+// glibc keeps two words in front of each block: the size of the chunk before, and its own size with three flags.
+constexpr std::uintptr_t kChunkFromMmap = 2;
+constexpr std::uintptr_t kChunkOfThreadArena = 4;
+constexpr std::uintptr_t kChunkFlags = 7;
+constexpr std::uintptr_t kPageMask = 4095;
+constexpr std::uintptr_t kThreadHeapBytes = std::uintptr_t{64} << 20;
+
+struct ThreadHeap {  // the start of glibc's heap_info
+  std::uintptr_t arena;
+  std::uintptr_t previous;
+  std::uintptr_t sizeBytes;
+};
+
+// Through the kernel, because the address may be nothing.
+bool ReadSafely(std::uintptr_t from, void* to, std::size_t bytes) noexcept {
+  iovec local{to, bytes};
+  iovec remote{reinterpret_cast<void*>(from), bytes};
+  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes);
+}
+
+bool IsCLibraryBlock(const void* block) noexcept {
+  const auto at = reinterpret_cast<std::uintptr_t>(block);
+  // The program break is glibc's alone: mimalloc maps.
+  if (at >= reinterpret_cast<std::uintptr_t>(&end) && at < reinterpret_cast<std::uintptr_t>(sbrk(0))) return true;
+  std::uintptr_t chunk[2];
+  if (at % 16 != 0 || !ReadSafely(at - sizeof chunk, chunk, sizeof chunk)) return false;
+  const std::uintptr_t sizeBytes = chunk[1] & ~kChunkFlags;
+  if (sizeBytes < 32) return false;
+  if ((chunk[1] & kChunkFromMmap) != 0) {
+    const std::uintptr_t start = at - sizeof chunk - chunk[0];
+    return (start & kPageMask) == 0 && ((chunk[0] + sizeBytes) & kPageMask) == 0;
+  }
+  if ((chunk[1] & kChunkOfThreadArena) == 0) return false;
+  const std::uintptr_t heapAt = at & ~(kThreadHeapBytes - 1);
+  ThreadHeap heap{};
+  if (!ReadSafely(heapAt, &heap, sizeof heap)) return false;
+  return heap.arena != 0 && heap.sizeBytes <= kThreadHeapBytes && (heap.sizeBytes & kPageMask) == 0 && at < heapAt + heap.sizeBytes;
+}
 
 struct ForeignFunctions {
   std::atomic<void (*)(void*)> free{nullptr};
@@ -61,18 +116,10 @@ void RememberUnhinted(const void* block) noexcept {
     if (seen == stretch) return;
     if (seen == 0 && (entry.compare_exchange_strong(seen, stretch, std::memory_order_release) || seen == stretch)) return;
   }
-  stretchesFull.store(true, std::memory_order_release);
+  // The table is full; IsCLibraryBlock decides about the rest.
 }
 
-bool IsRememberedUnhinted(const void* block) noexcept {
-  const std::uintptr_t stretch = StretchOf(block);
-  for (std::size_t probe = 0; probe < kStretchesMax; ++probe) {
-    const std::uintptr_t seen = stretches[(HomeOf(stretch) + probe) % kStretchesMax].load(std::memory_order_acquire);
-    if (seen == stretch) return true;
-    if (seen == 0) break;
-  }
-  return stretchesFull.load(std::memory_order_acquire);
-}
+bool IsUnhintedBackendBlock(const void* block) noexcept { return IsRemembered(block) || !IsCLibraryBlock(block); }
 
 void FreeForeign(void* block) noexcept {
   foreignBlocks.fetch_add(1, std::memory_order_relaxed);

@@ -1,10 +1,11 @@
-// Which blocks are mimalloc's. free() can be given a block of another allocator: of the C library, from a module that
-// was loaded with RTLD_DEEPBIND, say. mimalloc would treat it as its own and corrupt memory.
+// Whose is a block? free() can be given one of another allocator: of the C library, from a module that was loaded with
+// RTLD_DEEPBIND, say. mimalloc would treat it as its own and corrupt memory, and mi_is_in_heap_region cannot tell: it
+// says no to blocks above 20 TiB, where mimalloc's own largest ones lie.
 //
-// mimalloc 2.x asks the kernel for addresses between 2 TiB and 20 TiB, where nothing else lands by itself, so almost
-// every block is recognised by its address alone. What it got elsewhere (blocks beyond 1 GiB, alignments beyond
-// 32 MiB, address hints refused) is remembered when it is handed out. mi_is_in_heap_region cannot do this: it says no
-// to exactly those.
+// mimalloc 2.x asks the kernel for addresses from 2 TiB to 30 TiB, where nothing else lands by itself, so almost every
+// block is recognised by its address alone. What it gets elsewhere is large (beyond 1 GiB, aligned beyond 32 MiB) and is
+// remembered when it is handed out. For what is left (an address hint that the kernel refused) the C library's own
+// bookkeeping around the block decides; a block without it is mimalloc's.
 #pragma once
 
 #include <atomic>
@@ -13,29 +14,28 @@
 
 namespace stadial::gate {
 
-inline constexpr std::uintptr_t kHintedLow = std::uintptr_t{2} << 40;
-inline constexpr std::uintptr_t kHintedBytes = std::uintptr_t{18} << 40;
+// Counted in stretches of 2 TiB, which fit in an instruction where the addresses themselves would not.
+inline constexpr unsigned kHintedShift = 41;
+inline constexpr std::uintptr_t kHintedCount = 15;
 
-// mimalloc 2.x finds a block's segment by masking the address, so a stretch of this size belongs to mimalloc whole or
-// not at all.
-inline constexpr unsigned kStretchShift = 25;
+// Sizes of 2^kPlainSizeShift and more are looked at after allocation; smaller ones live in mimalloc's ordinary segments.
+inline constexpr unsigned kPlainSizeShift = 23;
 
 [[gnu::always_inline]] inline bool IsHinted(const void* block) noexcept {
-  return reinterpret_cast<std::uintptr_t>(block) - kHintedLow < kHintedBytes;
+  return (reinterpret_cast<std::uintptr_t>(block) >> kHintedShift) - 1 < kHintedCount;
 }
 
 // Remembers a block that mimalloc handed out and that IsHinted does not cover.
 void RememberUnhinted(const void* block) noexcept;
-// Is a block that IsHinted does not cover mimalloc's? True for every one once the table is full: what happened to
-// foreign blocks before there was a table.
-bool IsRememberedUnhinted(const void* block) noexcept;
+// Is a block that IsHinted does not cover mimalloc's?
+bool IsUnhintedBackendBlock(const void* block) noexcept;
 
 [[gnu::always_inline]] inline bool IsBackendBlock(const void* block) noexcept {
-  return IsHinted(block) || IsRememberedUnhinted(block);
+  return IsHinted(block) || IsUnhintedBackendBlock(block);
 }
 
-// Blocks of another allocator: given back to the C library, which is where they come from in practice; leaked while
-// the C library's functions are not known yet (before constructors ran). Each one is counted.
+// Blocks of the C library: given back to it; leaked while its functions are not known yet (before constructors ran).
+// Each one is counted.
 void FreeForeign(void* block) noexcept;
 void* ReallocForeign(void* block, std::size_t sizeBytes) noexcept;
 std::size_t UsableSizeForeign(void* block) noexcept;

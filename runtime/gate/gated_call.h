@@ -1,41 +1,29 @@
-// The two steps that every gated entry point shares: ask the gate before, tell it after.
+// What the entry points share: the plain calls into mimalloc, inline, and the gated ones, out of line. The entry points
+// themselves are compiled without frame pointers, for their speed; the gated calls with them, so that a stack can be
+// walked from there to the caller. A gated call also serves what the short path leaves out (large blocks, failures), so
+// each works while the gate has nothing to do.
 #pragma once
 
 #include <mimalloc.h>
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 
 #include "block_origin.h"
 #include "stadial/runtime/gate_state.h"
 
 namespace stadial::gate {
 
-// Blocks outside the hinted range, and null.
-[[gnu::noinline, gnu::cold]] inline void* FinishUnhinted(void* block) noexcept {
-  if (block == nullptr) {
-    errno = ENOMEM;
-  } else {
-    RememberUnhinted(block);
-  }
-  return block;
+using runtime::detail::GateCall;
+
+// May a block of this size be handed out without a look at where it lies, and has the gate nothing to do?
+[[gnu::always_inline]] inline bool IsPlainCall(std::size_t sizeBytes) noexcept {
+  return (runtime::detail::GateWorkBits() | (sizeBytes >> kPlainSizeShift)) == 0;
 }
 
-[[gnu::always_inline]] inline void* Finish(void* block) noexcept {
-  if (IsHinted(block)) [[likely]] return block;
-  return FinishUnhinted(block);
-}
-
-[[gnu::noinline, gnu::cold]] inline void FreeUnhinted(void* block) noexcept {
-  if (block == nullptr) return;
-  if (IsRememberedUnhinted(block)) {
-    mi_free(block);
-  } else {
-    FreeForeign(block);
-  }
-}
-
-[[gnu::always_inline]] inline void FreeBlock(void* block) noexcept {
+void FreeUnhinted(void* block) noexcept;
+[[gnu::always_inline]] inline void FreePlain(void* block) noexcept {
   if (IsHinted(block)) [[likely]] {
     mi_free(block);
   } else {
@@ -43,33 +31,19 @@ namespace stadial::gate {
   }
 }
 
-// mimalloc 2.0.9 hands out misaligned blocks for alignments of 256 to 1024 when the size is a power of two up to 1024:
-// its pages for such sizes start 384 bytes in, which one of its shortcuts forgets. Ask again for an odd, larger size,
-// for which it aligns by hand.
-inline void* AllocateAligned(std::size_t sizeBytes, std::size_t alignment) noexcept {
-  constexpr std::size_t kShortcutBytesMax = 1024;
-  void* const block = mi_malloc_aligned(sizeBytes, alignment);
-  if ((reinterpret_cast<std::uintptr_t>(block) & (alignment - 1)) == 0) [[likely]] return block;
-  mi_free(block);
-  return mi_malloc_aligned((sizeBytes < kShortcutBytesMax ? kShortcutBytesMax : sizeBytes) | 1, alignment);
-}
+// Remembers where a block lies if its address does not tell; sets errno for null.
+void* Finish(void* block) noexcept;
 
-template <class Allocate>
-[[gnu::noinline]] void* AllocateGated(runtime::detail::GateCall call, std::size_t sizeBytes, const void* caller,
-                                      Allocate allocate) noexcept {
-  if (!runtime::detail::GateBeforeAllocate(call, sizeBytes, caller)) {
-    errno = ENOMEM;
-    return nullptr;
-  }
-  void* const block = Finish(allocate());
-  if (block != nullptr) runtime::detail::GateAfterAllocate(call, block, sizeBytes, caller);
-  return block;
-}
+// `caller` is the return address of the entry point.
+void* MallocGated(std::size_t sizeBytes, const void* caller) noexcept;
+void* CallocGated(std::size_t count, std::size_t sizeBytes, const void* caller) noexcept;
+void* ReallocGated(GateCall call, void* block, std::size_t sizeBytes, const void* caller) noexcept;
+void* AlignedGated(GateCall call, std::size_t alignment, std::size_t sizeBytes, const void* caller) noexcept;
+void FreeGated(GateCall call, void* block, const void* caller) noexcept;
 
-// Freeing null is nothing, for the gate too.
-[[gnu::noinline]] inline void FreeGated(runtime::detail::GateCall call, void* block, const void* caller) noexcept {
-  if (block == nullptr || !runtime::detail::GateBeforeFree(call, block, caller)) return;
-  FreeBlock(block);
-}
+// kDefaultAlignment: what malloc gives. The throwing form throws std::bad_alloc (aborts without exceptions).
+inline constexpr std::size_t kDefaultAlignment = 0;
+void* NewGated(GateCall call, std::size_t sizeBytes, std::size_t alignment, const void* caller);
+void* NewNothrowGated(GateCall call, std::size_t sizeBytes, std::size_t alignment, const void* caller) noexcept;
 
 }  // namespace stadial::gate

@@ -8,24 +8,18 @@
 #include <mimalloc.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 
-#include "block_origin.h"
 #include "gated_call.h"
 
 namespace {
 
-using stadial::gate::AllocateAligned;
-using stadial::gate::AllocateGated;
-using stadial::gate::Finish;
-using stadial::gate::FreeBlock;
-using stadial::gate::FreeGated;
+using stadial::gate::AlignedGated;
+using stadial::gate::IsPlainCall;
 using stadial::runtime::detail::GateCall;
 using stadial::runtime::detail::GateHasWork;
 
@@ -38,117 +32,66 @@ void* Fail(int error) noexcept {
   return nullptr;
 }
 
-// The size that reports and counters show; a product that overflows fails later, in mimalloc.
-std::size_t ProductOrMax(std::size_t count, std::size_t size) noexcept {
-  std::size_t product = 0;
-  return __builtin_mul_overflow(count, size, &product) ? SIZE_MAX : product;
-}
-
-void* ReallocBlock(void* block, std::size_t size) noexcept {
-  if (block != nullptr && !stadial::gate::IsBackendBlock(block)) return stadial::gate::ReallocForeign(block, size);
-  if (block != nullptr && size == 0) {  // as glibc: the block is gone
-    mi_free(block);
-    return nullptr;
-  }
-  return Finish(mi_realloc(block, size));
-}
-
-// A realloc is an allocation and, given a block, a free: both policies must agree before the old block goes. Trackers
-// hear of the free before the address can be given to another thread, so a block that moves is allocated first.
-[[gnu::noinline]] void* ReallocGated(GateCall call, void* block, std::size_t size, const void* caller) noexcept {
-  using namespace stadial::runtime::detail;
-  if (size == 0 && block != nullptr) {
-    FreeGated(call, block, caller);
-    return nullptr;
-  }
-  if (!GateBeforeAllocate(call, size, caller)) return Fail(ENOMEM);
-  void* moved = nullptr;
-  if (block == nullptr) {
-    moved = Finish(mi_malloc(size));
-  } else if (!stadial::gate::IsBackendBlock(block)) {
-    if (!GateBeforeFree(call, block, caller)) return Fail(ENOMEM);
-    moved = stadial::gate::ReallocForeign(block, size);
-  } else if (const std::size_t usable = mi_usable_size(block); size <= usable && size >= usable / 2) {
-    if (!GateBeforeFree(call, block, caller)) return Fail(ENOMEM);
-    moved = block;
-  } else {
-    moved = Finish(mi_malloc(size));
-    if (moved == nullptr) return nullptr;
-    if (!GateBeforeFree(call, block, caller)) {
-      mi_free(moved);
-      return Fail(ENOMEM);
-    }
-    std::memcpy(moved, block, std::min(size, usable));
-    mi_free(block);
-  }
-  if (moved != nullptr) GateAfterAllocate(call, moved, size, caller);
-  return moved;
-}
-
-void* AlignedOf(GateCall call, std::size_t alignment, std::size_t size, const void* caller) noexcept {
-  if (size > kSizeMax - alignment) return Fail(ENOMEM);
-  if (!GateHasWork()) [[likely]] return Finish(AllocateAligned(size, alignment));
-  return AllocateGated(call, size, caller, [=]() noexcept { return AllocateAligned(size, alignment); });
-}
-
 }  // namespace
 
 extern "C" {
 
 void* malloc(std::size_t size) noexcept {
-  if (!GateHasWork()) [[likely]] return Finish(mi_malloc(size));
-  return AllocateGated(GateCall::Malloc, size, __builtin_return_address(0), [=]() noexcept { return mi_malloc(size); });
+  if (IsPlainCall(size)) [[likely]] return mi_malloc(size);
+  return stadial::gate::MallocGated(size, __builtin_return_address(0));
 }
 
 void free(void* block) noexcept {
-  if (!GateHasWork()) [[likely]] return FreeBlock(block);
-  FreeGated(GateCall::Free, block, __builtin_return_address(0));
+  if (!GateHasWork()) [[likely]] return stadial::gate::FreePlain(block);
+  stadial::gate::FreeGated(GateCall::Free, block, __builtin_return_address(0));
 }
 
 void* calloc(std::size_t count, std::size_t size) noexcept {
-  if (!GateHasWork()) [[likely]] return Finish(mi_calloc(count, size));
-  return AllocateGated(GateCall::Calloc, ProductOrMax(count, size), __builtin_return_address(0),
-                       [=]() noexcept { return mi_calloc(count, size); });
+  // Both below 2^23 do not make the product plain, their or below 2^11 does.
+  constexpr unsigned kHalfShift = stadial::gate::kPlainSizeShift / 2;
+  if (!GateHasWork() && ((count | size) >> kHalfShift) == 0) [[likely]] return mi_zalloc(count * size);
+  return stadial::gate::CallocGated(count, size, __builtin_return_address(0));
 }
 
 void* realloc(void* block, std::size_t size) noexcept {
-  if (!GateHasWork()) [[likely]] return ReallocBlock(block, size);
-  return ReallocGated(GateCall::Realloc, block, size, __builtin_return_address(0));
+  if (IsPlainCall(size) && size != 0 && (block == nullptr || stadial::gate::IsHinted(block))) [[likely]] {
+    return mi_realloc(block, size);
+  }
+  return stadial::gate::ReallocGated(GateCall::Realloc, block, size, __builtin_return_address(0));
 }
 
 void* reallocarray(void* block, std::size_t count, std::size_t size) noexcept {
-  const std::size_t bytes = ProductOrMax(count, size);
-  if (bytes == SIZE_MAX) return Fail(ENOMEM);
-  if (!GateHasWork()) [[likely]] return ReallocBlock(block, bytes);
-  return ReallocGated(GateCall::ReallocArray, block, bytes, __builtin_return_address(0));
+  std::size_t bytes = 0;
+  if (__builtin_mul_overflow(count, size, &bytes)) return Fail(ENOMEM);
+  return stadial::gate::ReallocGated(GateCall::ReallocArray, block, bytes, __builtin_return_address(0));
 }
 
 void* memalign(std::size_t alignment, std::size_t size) noexcept {
-  if (alignment > kSizeMax) return Fail(EINVAL);
-  return AlignedOf(GateCall::Memalign, std::bit_ceil(alignment), size, __builtin_return_address(0));
+  if (alignment > kSizeMax / 2) return Fail(EINVAL);
+  return AlignedGated(GateCall::Memalign, std::bit_ceil(alignment), size, __builtin_return_address(0));
 }
 
 void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
-  if (!std::has_single_bit(alignment) || alignment > kSizeMax) return Fail(EINVAL);
-  return AlignedOf(GateCall::AlignedAlloc, alignment, size, __builtin_return_address(0));
+  if (!std::has_single_bit(alignment)) return Fail(EINVAL);
+  return AlignedGated(GateCall::AlignedAlloc, alignment, size, __builtin_return_address(0));
 }
 
 int posix_memalign(void** result, std::size_t alignment, std::size_t size) noexcept {
-  if (!std::has_single_bit(alignment) || alignment % sizeof(void*) != 0 || alignment > kSizeMax) return EINVAL;
+  if (!std::has_single_bit(alignment) || alignment % sizeof(void*) != 0) return EINVAL;
   const int savedErrno = errno;
-  void* const block = AlignedOf(GateCall::PosixMemalign, alignment, size, __builtin_return_address(0));
+  void* const block = AlignedGated(GateCall::PosixMemalign, alignment, size, __builtin_return_address(0));
   errno = savedErrno;
   if (block == nullptr) return ENOMEM;
   *result = block;
   return 0;
 }
 
-void* valloc(std::size_t size) noexcept { return AlignedOf(GateCall::Valloc, PageBytes(), size, __builtin_return_address(0)); }
+void* valloc(std::size_t size) noexcept { return AlignedGated(GateCall::Valloc, PageBytes(), size, __builtin_return_address(0)); }
 
 void* pvalloc(std::size_t size) noexcept {
   const std::size_t page = PageBytes();
   if (size > kSizeMax - page) return Fail(ENOMEM);
-  return AlignedOf(GateCall::Pvalloc, page, (size + page - 1) / page * page, __builtin_return_address(0));
+  return AlignedGated(GateCall::Pvalloc, page, (size + page - 1) / page * page, __builtin_return_address(0));
 }
 
 std::size_t malloc_usable_size(void* block) noexcept {

@@ -1,6 +1,6 @@
 #include "stadial/runtime/audit.h"
 
-#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "stadial/arenas/byte_text.h"
@@ -21,8 +21,13 @@ AuditTimes TimesOf(const TimeHistogram& histogram) {
 
 Json ToJsonTimes(const AuditTimes& times) {
   // Tenths of a nanosecond: more digits would only be noise.
-  const auto round = [](double us) { return static_cast<double>(static_cast<std::int64_t>(us * 1e4 + 0.5)) / 1e4; };
-  return {{"p50", round(times.p50)}, {"p99", round(times.p99)}, {"p999", round(times.p999)}, {"max", round(times.max)}};
+  const auto round = [](double us) {
+    return std::round(us * 1e4) / 1e4;
+  };
+  return {{"p50", round(times.p50)},
+          {"p99", round(times.p99)},
+          {"p999", round(times.p999)},
+          {"max", round(times.max)}};
 }
 
 unsigned long long Wide(std::uint64_t value) { return value; }
@@ -37,9 +42,12 @@ void AddReason(AuditReport& report, AuditVerdict verdict, std::string reason) {
 
 const char* ToString(AuditVerdict verdict) noexcept {
   switch (verdict) {
-    case AuditVerdict::Pass: return "pass";
-    case AuditVerdict::Fail: return "fail";
-    case AuditVerdict::Incomplete: return "incomplete";
+    case AuditVerdict::Pass:
+      return "pass";
+    case AuditVerdict::Fail:
+      return "fail";
+    case AuditVerdict::Incomplete:
+      return "incomplete";
   }
   return "unknown";
 }
@@ -76,7 +84,8 @@ void FillReport(const FrameAudit& audit, AuditReport& report) {
   report.validationMessages = audit.ValidationMessages();
   const std::uint64_t steady = audit.Frames().steady;
   report.driver.callbackAllocationsPerFrame =
-      steady == 0 ? 0.0 : static_cast<double>(audit.DriverCallbackAllocations()) / static_cast<double>(steady);
+      steady == 0 ? 0.0
+                  : static_cast<double>(audit.DriverCallbackAllocations()) / static_cast<double>(steady);
 }
 
 void Judge(AuditReport& report) {
@@ -86,7 +95,8 @@ void Judge(AuditReport& report) {
   const auto fail = [&](std::uint64_t count, const char* what) {
     if (count == 0) return;
     std::string reason = std::to_string(count) + " " + what + " on frame threads in steady frames";
-    if (report.firstOffendingFrame != kNoFrame) reason += ", first in frame " + std::to_string(report.firstOffendingFrame);
+    if (report.firstOffendingFrame != kNoFrame)
+      reason += ", first in frame " + std::to_string(report.firstOffendingFrame);
     AddReason(report, AuditVerdict::Fail, std::move(reason));
   };
   fail(seen.heapAllocations, "heap allocations");
@@ -108,15 +118,18 @@ void Judge(AuditReport& report) {
                   std::to_string(report.frames.warmup) + " of them warm-up");
   }
   if (report.gate.state != "ARMED") {
-    AddReason(report, AuditVerdict::Incomplete, "the gate is " + report.gate.state + ": " + report.gate.selftest);
+    AddReason(report, AuditVerdict::Incomplete,
+              "the gate is " + report.gate.state + ": " + report.gate.selftest);
   } else if (!report.gate.counts) {
-    AddReason(report, AuditVerdict::Incomplete, "the gate's policy '" + report.gate.policy + "' does not count");
+    AddReason(report, AuditVerdict::Incomplete,
+              "the gate's policy '" + report.gate.policy + "' does not count");
   }
   if (!report.witness.vmSyscalls) {
     AddReason(report, AuditVerdict::Incomplete, "no witness for VM system calls: " + report.witness.reason);
   }
   if (!report.witness.minorFaults) {
-    AddReason(report, AuditVerdict::Incomplete, "no witness for minor page faults: " + report.witness.minorFaultsReason);
+    AddReason(report, AuditVerdict::Incomplete,
+              "no witness for minor page faults: " + report.witness.minorFaultsReason);
   }
 }
 
@@ -173,27 +186,31 @@ std::string ToJson(const AuditReport& report) {
   json["frame_time_us"] = ToJsonTimes(report.frameTimeUs);
   json["runtime_overhead_us"] = ToJsonTimes(report.runtimeOverheadUs);
   json["validation_messages"] = report.validationMessages;
-  json["first_offending_frame"] = report.firstOffendingFrame == kNoFrame ? Json(nullptr) : Json(report.firstOffendingFrame);
+  json["first_offending_frame"] =
+      report.firstOffendingFrame == kNoFrame ? Json(nullptr) : Json(report.firstOffendingFrame);
   json["verdict"] = ToString(report.verdict);
   json["reasons"] = report.reasons;
-  // Driver and device names are whatever bytes a driver returns: replace what is not UTF-8 instead of throwing.
+  // Driver and device names are whatever bytes a driver returns: replace what is not UTF-8 instead of
+  // throwing.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 void PrintAudit(const AuditReport& report, std::FILE* file) {
-  std::fprintf(file, "gate           %s, policy %s: %s\n", report.gate.state.c_str(), report.gate.policy.c_str(),
-               report.gate.selftest.c_str());
+  std::fprintf(file, "gate           %s, policy %s: %s\n", report.gate.state.c_str(),
+               report.gate.policy.c_str(), report.gate.selftest.c_str());
   for (const AuditModule& module : report.gate.uncoveredModules) {
     std::fprintf(file, "  uncovered    %s: %s\n", module.path.c_str(), module.reason.c_str());
   }
   for (const AuditDevice& device : report.devices) {
-    std::fprintf(file, "device         %s (%s, %s, Vulkan %s)%s%s\n", device.name.c_str(), device.type.c_str(),
-                 device.driver.c_str(), device.apiVersion.c_str(), device.note.empty() ? "" : ": ", device.note.c_str());
+    std::fprintf(file, "device         %s (%s, %s, Vulkan %s)%s%s\n", device.name.c_str(),
+                 device.type.c_str(), device.driver.c_str(), device.apiVersion.c_str(),
+                 device.note.empty() ? "" : ": ", device.note.c_str());
   }
-  std::fprintf(file, "frames         %llu: %llu warm-up, %llu compiling, %llu steady\n", Wide(report.frames.total),
-               Wide(report.frames.warmup), Wide(report.frames.compile), Wide(report.frames.steady));
-  std::fprintf(file, "frame threads  %llu heap allocations, %llu frees, ", Wide(report.frameThreads.heapAllocations),
-               Wide(report.frameThreads.heapFrees));
+  std::fprintf(file, "frames         %llu: %llu warm-up, %llu compiling, %llu steady\n",
+               Wide(report.frames.total), Wide(report.frames.warmup), Wide(report.frames.compile),
+               Wide(report.frames.steady));
+  std::fprintf(file, "frame threads  %llu heap allocations, %llu frees, ",
+               Wide(report.frameThreads.heapAllocations), Wide(report.frameThreads.heapFrees));
   if (report.witness.vmSyscalls) {
     std::fprintf(file, "%llu VM system calls, ", Wide(report.frameThreads.vmSyscalls));
   } else {
@@ -204,13 +221,16 @@ void PrintAudit(const AuditReport& report, std::FILE* file) {
   } else {
     std::fprintf(file, "minor faults not watched (steady frames)\n");
   }
-  std::fprintf(file, "driver         %.2f callback allocations a frame; direct: %llu on frame threads, %llu on the submit "
-               "thread, %llu on others\n",
-               report.driver.callbackAllocationsPerFrame, Wide(report.driver.directFrameThread),
-               Wide(report.driver.directSubmitThread), Wide(report.driver.otherThreads));
+  std::fprintf(
+      file,
+      "driver         %.2f callback allocations a frame; direct: %llu on frame threads, %llu on the submit "
+      "thread, %llu on others\n",
+      report.driver.callbackAllocationsPerFrame, Wide(report.driver.directFrameThread),
+      Wide(report.driver.directSubmitThread), Wide(report.driver.otherThreads));
   for (const AuditFallback& fallback : report.fallbacks) {
-    std::fprintf(file, "fallback       %s (%s): %llu allocations, peak %s of %s, %llu refused\n", fallback.name.c_str(),
-                 fallback.owner.c_str(), Wide(fallback.allocations), arenas::FormatBytes(fallback.peakBytes).Get(),
+    std::fprintf(file, "fallback       %s (%s): %llu allocations, peak %s of %s, %llu refused\n",
+                 fallback.name.c_str(), fallback.owner.c_str(), Wide(fallback.allocations),
+                 arenas::FormatBytes(fallback.peakBytes).Get(),
                  arenas::FormatBytes(fallback.budgetBytes).Get(), Wide(fallback.refused));
   }
   for (const AuditArena& arena : report.arenas) {
@@ -219,7 +239,8 @@ void PrintAudit(const AuditReport& report, std::FILE* file) {
                  arenas::FormatBytes(arena.reservedBytes).Get());
   }
   const auto times = [file](const char* name, const AuditTimes& us) {
-    std::fprintf(file, "%-14s p50 %.2f  p99 %.2f  p99.9 %.2f  max %.2f us\n", name, us.p50, us.p99, us.p999, us.max);
+    std::fprintf(file, "%-14s p50 %.2f  p99 %.2f  p99.9 %.2f  max %.2f us\n", name, us.p50, us.p99, us.p999,
+                 us.max);
   };
   times("frame time", report.frameTimeUs);
   times("runtime part", report.runtimeOverheadUs);

@@ -30,16 +30,18 @@ CompileMemory::CompileMemory(arenas::Segment& a, arenas::Segment& b) noexcept {
 
 Result<arenas::Arena*> CompileMemory::BeginCompile() noexcept {
   if (building_ != kNone) {
-    return Error::Format(ErrorCode::WrongPhase, "BeginCompile: a plan is being built in '%s'; seal or abandon it first",
+    return Error::Format(ErrorCode::WrongPhase,
+                         "BeginCompile: a plan is being built in '%s'; seal or abandon it first",
                          halves_[building_].segment->Name());
   }
   const std::uint32_t index = current_ == 0 ? 1 : 0;
   HalfRecord& half = halves_[index];
   if (half.state == HalfState::RetiringOpen) {
-    return Error::Format(ErrorCode::WrongPhase,
-                         "BeginCompile: frame %llu has compiled once and is still open, so both plans are in use; "
-                         "compile once a frame",
-                         static_cast<unsigned long long>(loop_->FrameIndex()));
+    return Error::Format(
+        ErrorCode::WrongPhase,
+        "BeginCompile: frame %llu has compiled once and is still open, so both plans are in use; "
+        "compile once a frame",
+        static_cast<unsigned long long>(loop_->FrameIndex()));
   }
   if (half.state == HalfState::Retiring) STADIAL_RETURN_IF_ERROR(WaitUntilFree(half));
   {
@@ -49,10 +51,9 @@ Result<arenas::Arena*> CompileMemory::BeginCompile() noexcept {
       half.arena.Reset();
     } else {
       STADIAL_RETURN_IF_ERROR(half.segment->CommitAll());
-      half.arena = half.segment->MakeArena({.name = half.segment->Name(),
-                                            .kind = "compile",
-                                            .remedy = "raise RuntimeOptions::compileBytes"},
-                                           0, half.segment->CommittedBytes());
+      half.arena = half.segment->MakeArena(
+          {.name = half.segment->Name(), .kind = "compile", .remedy = "raise RuntimeOptions::compileBytes"},
+          0, half.segment->CommittedBytes());
       half.committed = true;
     }
   }
@@ -64,7 +65,8 @@ Result<arenas::Arena*> CompileMemory::BeginCompile() noexcept {
 
 Result<void> CompileMemory::WaitUntilFree(HalfRecord& half) noexcept {
   if (loop_ != nullptr) {
-    STADIAL_RETURN_IF_ERROR(loop_->WaitForValue(half.retireValue, "compile half", half.segment == halves_[0].segment ? 0 : 1));
+    STADIAL_RETURN_IF_ERROR(
+        loop_->WaitForValue(half.retireValue, "compile half", half.segment == halves_[0].segment ? 0 : 1));
   }
   half.state = HalfState::Free;
   return {};
@@ -72,7 +74,8 @@ Result<void> CompileMemory::WaitUntilFree(HalfRecord& half) noexcept {
 
 Result<void> CompileMemory::SealCompile() noexcept {
   if (building_ == kNone) {
-    return Error::Format(ErrorCode::WrongPhase, "SealCompile: no plan is being built; call BeginCompile first");
+    return Error::Format(ErrorCode::WrongPhase,
+                         "SealCompile: no plan is being built; call BeginCompile first");
   }
   HalfRecord& half = halves_[building_];
   {
@@ -99,7 +102,9 @@ void CompileMemory::AbandonCompile() noexcept {
   building_ = kNone;
 }
 
-std::size_t CompileMemory::PeakBytes(std::uint32_t index) const noexcept { return halves_[index].arena.PeakBytes(); }
+std::size_t CompileMemory::PeakBytes(std::uint32_t index) const noexcept {
+  return halves_[index].arena.PeakBytes();
+}
 
 void CompileMemory::Retire(std::uint64_t completedValue) noexcept {
   for (HalfRecord& half : halves_) {

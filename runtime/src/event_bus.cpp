@@ -28,7 +28,9 @@ class Carving {
     block_ = std::aligned_alloc(kHeapAlignment, bytes_);
     if (block_ != nullptr) heap_ = Arena("event bus", static_cast<std::byte*>(block_), bytes_);
   }
-  bool HasRoom() const noexcept { return setup_ != nullptr ? setup_->RemainingBytes() >= bytes_ : block_ != nullptr; }
+  bool HasRoom() const noexcept {
+    return setup_ != nullptr ? setup_->RemainingBytes() >= bytes_ : block_ != nullptr;
+  }
   Arena& Memory() noexcept { return setup_ != nullptr ? *setup_ : heap_; }
   // The heap block, to be freed by its new owner; null when the memory is Setup's.
   void* TakeBlock() noexcept { return std::exchange(block_, nullptr); }
@@ -37,11 +39,12 @@ class Carving {
       return Error::Format(ErrorCode::OutOfMemory, "event bus '%s': the heap refused %s for %s", name,
                            arenas::FormatBytes(bytes_).Get(), what);
     }
-    return Error::Format(ErrorCode::OutOfMemory,
-                         "event bus '%s': %s needs %s, arena '%s' has %s left; raise RuntimeOptions::setupBytes, and "
-                         "size the bus before Setup is sealed",
-                         name, what, arenas::FormatBytes(bytes_).Get(), setup_->Name(),
-                         arenas::FormatBytes(setup_->RemainingBytes()).Get());
+    return Error::Format(
+        ErrorCode::OutOfMemory,
+        "event bus '%s': %s needs %s, arena '%s' has %s left; raise RuntimeOptions::setupBytes, and "
+        "size the bus before Setup is sealed",
+        name, what, arenas::FormatBytes(bytes_).Get(), setup_->Name(),
+        arenas::FormatBytes(setup_->RemainingBytes()).Get());
   }
   ~Carving() { std::free(block_); }
   Carving(const Carving&) = delete;
@@ -106,7 +109,8 @@ void EventBus::Initialize(Arena* setup, FallbackSite* growth, const EventBusOpti
   const std::size_t policyBytes = Policies::RequiredBytes(options.typePoliciesMax);
   Carving tables(setup, sizeof(State) + alignof(State) + policyBytes);
   Carving handlers(setup, HandlerTable::CalculateBytes(options.subscriptionsMax));
-  STADIAL_ASSERT_ALWAYS(tables.HasRoom() && handlers.HasRoom(), "no memory for an event bus; raise setupBytes");
+  STADIAL_ASSERT_ALWAYS(tables.HasRoom() && handlers.HasRoom(),
+                        "no memory for an event bus; raise setupBytes");
   // The state and its tables share the first block, which is therefore the state's own address.
   state_ = ::new (tables.Memory().Allocate(sizeof(State), kHeapAlignment)) State();
   tables.TakeBlock();
@@ -143,28 +147,33 @@ void EventBus::PreAllocate(std::size_t capacity, AllocationMode mode) noexcept {
   const Result<void> reserved = TryPreAllocate(capacity, mode);
   if (reserved.HasValue()) return;
   state_->options.log.Format(LogLevel::Error, "%s", reserved.GetError().Message());
-  STADIAL_ASSERT_ALWAYS(reserved.HasValue(), "PreAllocate failed (see the line above); TryPreAllocate returns the error");
+  STADIAL_ASSERT_ALWAYS(reserved.HasValue(),
+                        "PreAllocate failed (see the line above); TryPreAllocate returns the error");
 }
 
 Result<void> EventBus::TryPreAllocate(std::size_t capacity, AllocationMode mode) noexcept {
   State& state = *state_;
   const char* const name = state.options.name;
   if (state.isProcessing) {
-    return Error::Format(ErrorCode::InvalidArgument, "event bus '%s': PreAllocate called from a handler", name);
+    return Error::Format(ErrorCode::InvalidArgument, "event bus '%s': PreAllocate called from a handler",
+                         name);
   }
   if (capacity > EventQueue::kCapacityMax) {
-    return Error::Format(ErrorCode::InvalidArgument, "event bus '%s': capacity %zu is above the maximum of %zu events",
-                         name, capacity, EventQueue::kCapacityMax);
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "event bus '%s': capacity %zu is above the maximum of %zu events", name, capacity,
+                         EventQueue::kCapacityMax);
   }
   if (capacity < queue_.Size()) {
-    return Error::Format(ErrorCode::InvalidArgument,
-                         "event bus '%s': %zu events are queued and would not fit a capacity of %zu; process them first",
-                         name, queue_.Size(), capacity);
+    return Error::Format(
+        ErrorCode::InvalidArgument,
+        "event bus '%s': %zu events are queued and would not fit a capacity of %zu; process them first", name,
+        queue_.Size(), capacity);
   }
   const std::size_t keysMax = state.options.coalesceKeysMax;
-  const EventQueue::Options options{.capacity = capacity,
-                                    .mode = mode,
-                                    .coalesceKeysMax = keysMax != 0 ? keysMax : std::max(capacity, kCoalesceKeysMin)};
+  const EventQueue::Options options{
+      .capacity = capacity,
+      .mode = mode,
+      .coalesceKeysMax = keysMax != 0 ? keysMax : std::max(capacity, kCoalesceKeysMin)};
   Carving carving(state.setup, EventQueue::CalculateBytes(options, state.growth));
   if (!carving.HasRoom()) return carving.MakeError(name, "its queue");
   EventQueue next(carving.Memory(), options, state.growth);
@@ -179,8 +188,8 @@ Result<void> EventBus::ReserveSubscriptions(std::uint32_t count) noexcept {
   State& state = *state_;
   if (count <= state.handlers.Capacity()) return {};
   if (state.isProcessing) {
-    return Error::Format(ErrorCode::InvalidArgument, "event bus '%s': ReserveSubscriptions called from a handler",
-                         state.options.name);
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "event bus '%s': ReserveSubscriptions called from a handler", state.options.name);
   }
   Carving carving(state.setup, HandlerTable::CalculateBytes(count));
   if (!carving.HasRoom()) return carving.MakeError(state.options.name, "its subscriptions");
@@ -213,21 +222,24 @@ void EventBus::Warn(EmitResult result) noexcept {
   const char* const name = state.options.name;
   const std::size_t ring = queue_.RingCapacity();
   if (bit == kWarnedGrowth) {
-    state.options.log.Format(LogLevel::Warning,
-                             "event bus '%s' is full: %zu events queued, capacity %zu; growing from fallback '%s' until "
-                             "it is drained; raise its capacity",
-                             name, queue_.Size(), ring, state.growth != nullptr ? state.growth->Name() : "own reserve");
+    state.options.log.Format(
+        LogLevel::Warning,
+        "event bus '%s' is full: %zu events queued, capacity %zu; growing from fallback '%s' until "
+        "it is drained; raise its capacity",
+        name, queue_.Size(), ring, state.growth != nullptr ? state.growth->Name() : "own reserve");
   } else if (bit == kWarnedDrop) {
-    state.options.log.Format(LogLevel::Warning,
-                             "event bus '%s' is full: capacity %zu; dropping the oldest events (mode Discard); raise its "
-                             "capacity or pin what must not be lost",
-                             name, ring);
+    state.options.log.Format(
+        LogLevel::Warning,
+        "event bus '%s' is full: capacity %zu; dropping the oldest events (mode Discard); raise its "
+        "capacity or pin what must not be lost",
+        name, ring);
   } else {
-    state.options.log.Format(LogLevel::Error,
-                             "event bus '%s' rejects events: %zu queued, capacity %zu with growth, mode %s; raise its "
-                             "capacity%s",
-                             name, queue_.Size(), queue_.Capacity(), arenas::ToString(queue_.Mode()),
-                             ring == 0 && queue_.Capacity() == 0 ? " (PreAllocate has reserved nothing)" : "");
+    state.options.log.Format(
+        LogLevel::Error,
+        "event bus '%s' rejects events: %zu queued, capacity %zu with growth, mode %s; raise its "
+        "capacity%s",
+        name, queue_.Size(), queue_.Capacity(), arenas::ToString(queue_.Mode()),
+        ring == 0 && queue_.Capacity() == 0 ? " (PreAllocate has reserved nothing)" : "");
   }
 }
 
@@ -240,7 +252,8 @@ std::size_t EventBus::ProcessEvents() noexcept {
   state.handlers.BeginDispatch();
   // One round per level of the cascade: what handlers emit stands after End() and is the next round's.
   for (std::uint32_t level = 0; level <= state.options.cascadeDepthMax && !queue_.IsEmpty(); ++level) {
-    delivered += queue_.TakeUntil(queue_.End(), [&handlers = state.handlers](const Event& event) { handlers.Dispatch(event); });
+    delivered += queue_.TakeUntil(
+        queue_.End(), [&handlers = state.handlers](const Event& event) { handlers.Dispatch(event); });
   }
   state.handlers.EndDispatch();
   state.isProcessing = false;
@@ -248,10 +261,11 @@ std::size_t EventBus::ProcessEvents() noexcept {
     ++state.deferredCascades;
     if ((state.warned & kWarnedCascade) == 0) {
       state.warned |= kWarnedCascade;
-      state.options.log.Format(LogLevel::Warning,
-                               "event bus '%s': %zu events of a cascade deeper than %u levels wait for the next "
-                               "ProcessEvents; do handlers emit in a circle?",
-                               state.options.name, queue_.Size(), state.options.cascadeDepthMax);
+      state.options.log.Format(
+          LogLevel::Warning,
+          "event bus '%s': %zu events of a cascade deeper than %u levels wait for the next "
+          "ProcessEvents; do handlers emit in a circle?",
+          state.options.name, queue_.Size(), state.options.cascadeDepthMax);
     }
   }
   if (!state.isFrameDriven) state.warned = 0;
@@ -262,7 +276,8 @@ void EventBus::DrainInbox() noexcept {
   EventInbox& inbox = *state_->inbox;
   Event event;
   for (std::uint32_t lane = 0; lane < inbox.LaneCount(); ++lane) {
-    // Strict would reject what does not fit, long after its emitter was told that it was taken: leave it there.
+    // Strict would reject what does not fit, long after its emitter was told that it was taken: leave it
+    // there.
     while (queue_.Mode() != AllocationMode::Strict || queue_.Size() < queue_.RingCapacity()) {
       if (!inbox.TryTake(lane, event)) break;
       static_cast<void>(Emit(event));  // counted by the queue
@@ -280,14 +295,15 @@ void EventBus::AttachInbox(EventInbox* inbox) noexcept { state_->inbox = inbox; 
 Result<void> EventBus::SetTypePolicy(EventType type, std::uint16_t flags) noexcept {
   State& state = *state_;
   if ((flags & ~kEventFlagsPublic) != 0) {
-    return Error::Format(ErrorCode::InvalidArgument, "event bus '%s': unknown event flags 0x%x", state.options.name,
-                         static_cast<unsigned>(flags));
+    return Error::Format(ErrorCode::InvalidArgument, "event bus '%s': unknown event flags 0x%x",
+                         state.options.name, static_cast<unsigned>(flags));
   }
   std::uint16_t* const policy = state.policies.TryInsert(type, flags);
   if (policy == nullptr) {
-    return Error::Format(ErrorCode::CapacityExceeded,
-                         "event bus '%s': %u event types have a policy already; raise EventBusOptions::typePoliciesMax",
-                         state.options.name, state.options.typePoliciesMax);
+    return Error::Format(
+        ErrorCode::CapacityExceeded,
+        "event bus '%s': %u event types have a policy already; raise EventBusOptions::typePoliciesMax",
+        state.options.name, state.options.typePoliciesMax);
   }
   *policy = flags;
   policyFilter_ |= std::uint64_t{1} << PolicyHash(type);
@@ -303,10 +319,11 @@ Result<Subscription> EventBus::AddHandler(EventType type, EventCategoryMask cate
   }
   const HandlerTable::Reference reference = state.handlers.Add(type, categories, handler, self);
   if (reference.index == HandlerTable::kNone) {
-    return Error::Format(ErrorCode::CapacityExceeded,
-                         "event bus '%s': all %u subscriptions are taken; raise EventBusOptions::subscriptionsMax or "
-                         "call ReserveSubscriptions in Setup",
-                         state.options.name, state.handlers.Capacity());
+    return Error::Format(
+        ErrorCode::CapacityExceeded,
+        "event bus '%s': all %u subscriptions are taken; raise EventBusOptions::subscriptionsMax or "
+        "call ReserveSubscriptions in Setup",
+        state.options.name, state.handlers.Capacity());
   }
   return Subscription(this, reference.index, reference.generation);
 }
@@ -318,8 +335,8 @@ Result<Subscription> EventBus::Subscribe(EventType type, EventHandler handler, v
 Result<Subscription> EventBus::SubscribeCategories(EventCategoryMask categories, EventHandler handler,
                                                    void* self) noexcept {
   if (categories == 0) {
-    return Error::Format(ErrorCode::InvalidArgument, "event bus '%s': an empty category mask matches no event",
-                         state_->options.name);
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "event bus '%s': an empty category mask matches no event", state_->options.name);
   }
   return AddHandler(EventType::None, categories, handler, self);
 }

@@ -13,7 +13,8 @@ void IgnoreEvent(void*, const Event&) {}
 
 HandlerTable::HandlerTable() noexcept = default;
 
-HandlerTable::HandlerTable(arenas::Arena& arena, std::uint32_t handlersMax) noexcept : handlersMax_(handlersMax) {
+HandlerTable::HandlerTable(arenas::Arena& arena, std::uint32_t handlersMax) noexcept
+    : handlersMax_(handlersMax) {
   handlers_ = arena.NewArrayUninitialized<Handler>(handlersMax).data();
 }
 
@@ -62,7 +63,8 @@ HandlerTable::Reference HandlerTable::Add(EventType type, EventCategoryMask cate
 void HandlerTable::Remove(Reference reference) noexcept {
   STADIAL_ASSERT_COMPARE_ALWAYS(reference.index, <, used_, "no such subscription");
   Handler& handler = handlers_[reference.index];
-  STADIAL_ASSERT_COMPARE_ALWAYS(handler.generation, ==, reference.generation, "the subscription has ended already");
+  STADIAL_ASSERT_COMPARE_ALWAYS(handler.generation, ==, reference.generation,
+                                "the subscription has ended already");
   ++handler.generation;
   --count_;
   if (isDispatching_) {

@@ -1,8 +1,9 @@
 // HandlerTable: who is called for an event. Private to EventBus.
 //
-// Fixed capacity, carved once. Handlers by type hang in hash buckets, handlers by category in one list; both are
-// doubly linked through indices, in the order of subscription. While events are dispatched the lists are not changed:
-// a removed handler is silenced at once and unlinked after the event, a new one is linked after the event.
+// Fixed capacity, carved once. Handlers by type hang in hash buckets, handlers by category in one list; both
+// are doubly linked through indices, in the order of subscription. While events are dispatched the lists are
+// not changed: a removed handler is silenced at once and unlinked after the event, a new one is linked after
+// the event.
 #pragma once
 
 #include <cstddef>
@@ -88,7 +89,8 @@ inline void HandlerTable::Dispatch(const Event& event) noexcept {
   const EventType type = event.type;
   for (std::uint32_t index = byType_[BucketOf(type)].head; index != kNone;) {
     const Handler& handler = handlers_[index];
-    if (handler.type == type) [[likely]] handler.invoke(handler.self, event);
+    if (handler.type == type) [[likely]]
+      handler.invoke(handler.self, event);
     index = handler.next;
   }
   if (categoriesWanted_ != 0) {
@@ -99,7 +101,8 @@ inline void HandlerTable::Dispatch(const Event& event) noexcept {
       index = handler.next;
     }
   }
-  if (hasChanged_) [[unlikely]] Settle();
+  if (hasChanged_) [[unlikely]]
+    Settle();
 }
 
 }  // namespace stadial::runtime

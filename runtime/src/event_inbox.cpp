@@ -7,7 +7,8 @@ namespace stadial::runtime {
 EventInbox::EventInbox(arenas::Arena& setup, std::uint32_t laneCount, std::size_t capacityPerLane) noexcept {
   STADIAL_ASSERT_COMPARE(laneCount, >, 0u, "an inbox needs a lane per producing thread");
   Lane* const lanes = static_cast<Lane*>(setup.Allocate(laneCount * sizeof(Lane), alignof(Lane)));
-  for (std::uint32_t i = 0; i < laneCount; ++i) ::new (static_cast<void*>(lanes + i)) Lane(setup, capacityPerLane);
+  for (std::uint32_t i = 0; i < laneCount; ++i)
+    ::new (static_cast<void*>(lanes + i)) Lane(setup, capacityPerLane);
   lanes_ = {lanes, laneCount};
 }
 

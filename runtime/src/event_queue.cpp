@@ -11,8 +11,8 @@ using arenas::AllocationMode;
 
 constexpr std::size_t kEventAlignment = 64;  // an event is one cache line
 
-// A growth chunk holds as many events as the ring, within these bounds: small buses do not grow one event at a time,
-// large ones do not ask for megabytes at once.
+// A growth chunk holds as many events as the ring, within these bounds: small buses do not grow one event at
+// a time, large ones do not ask for megabytes at once.
 constexpr std::size_t kChunkEventsMin = 64;
 constexpr std::size_t kChunkEventsMax = 4096;
 // What a queue without a fallback site may grow by.
@@ -92,8 +92,8 @@ bool EventQueue::TryMerge(const Event& event, std::uint16_t flags) noexcept {
   if (found == nullptr) return false;
   Event& queued = **found;
   if (mode_ == AllocationMode::Discard && (flags & ~queued.flags & kEventPinned) != 0) {
-    // Merged into an event that may be dropped, the pinned one could be lost: it gets a place of its own, which
-    // later ones merge into.
+    // Merged into an event that may be dropped, the pinned one could be lost: it gets a place of its own,
+    // which later ones merge into.
     queued.flags &= static_cast<std::uint16_t>(~kEventIndexed);
     index_.Erase(key);
     return false;
@@ -146,7 +146,8 @@ Event* EventQueue::NewStreamSlot(EmitResult& result) noexcept {
     return slot;
   }
   if (mode_ != AllocationMode::Fallback) return nullptr;
-  // Growth is younger than the ring: once it is in use, new events follow there even if the ring has room again.
+  // Growth is younger than the ring: once it is in use, new events follow there even if the ring has room
+  // again.
   Event* const slot = NewGrowthSlot();
   if (slot != nullptr) result = EmitResult::AcceptedAfterGrowth;
   return slot;

@@ -22,7 +22,8 @@ namespace stadial::runtime {
 
 const char* WhyFaultsAreNotOurs() noexcept {
   if (STADIAL_SHADOW_MEMORY != 0) return "the sanitizer's shadow memory faults in on the same thread";
-  if (arenas::ReadAddressSpaceLimits().underValgrind) return "valgrind's own code and tables fault in on the same thread";
+  if (arenas::ReadAddressSpaceLimits().underValgrind)
+    return "valgrind's own code and tables fault in on the same thread";
   if (!MinorFaultsAvailable()) return "this system does not count them per thread";
   return nullptr;
 }
@@ -37,7 +38,8 @@ FrameLoop::FrameLoop(std::span<arenas::LaneSet> slots, PhaseMachine& phases, con
                      const Options& options) noexcept
     : slots_(slots), phases_(phases), parts_(parts), source_(&immediate_), options_(options) {
   STADIAL_ASSERT_COMPARE_ALWAYS(slots.size(), >=, std::size_t{1}, "at least one frame slot");
-  STADIAL_ASSERT_COMPARE_ALWAYS(slots.size(), <=, std::size_t{kFramesInFlightMax}, "too many frames in flight");
+  STADIAL_ASSERT_COMPARE_ALWAYS(slots.size(), <=, std::size_t{kFramesInFlightMax},
+                                "too many frames in flight");
   if (parts_.compile != nullptr) parts_.compile->AttachTo(this);
 }
 
@@ -57,8 +59,8 @@ Result<void> FrameLoop::CheckCanBegin() noexcept {
 
 Result<FrameContext*> FrameLoop::Begin() noexcept {
   const std::uint64_t beginNs = NowNs();
-  if (phases_.Current() != Phase::Frame || isOpen_ || (parts_.compile != nullptr && parts_.compile->IsCompiling()))
-    [[unlikely]] {
+  if (phases_.Current() != Phase::Frame || isOpen_ ||
+      (parts_.compile != nullptr && parts_.compile->IsCompiling())) [[unlikely]] {
     STADIAL_RETURN_IF_ERROR(CheckCanBegin());
   }
   std::uint64_t completed = source_->CompletedValue();
@@ -105,7 +107,8 @@ void FrameLoop::End(std::uint64_t completionValue) noexcept {
   if (parts_.audit != nullptr) {
     const bool wasSteady = parts_.audit->IsSteady();
     parts_.audit->Record(sample);
-    if (!wasSteady && parts_.thread != nullptr && parts_.audit->IsSteady()) parts_.thread->TakeDriverBaseline();
+    if (!wasSteady && parts_.thread != nullptr && parts_.audit->IsSteady())
+      parts_.thread->TakeDriverBaseline();
   }
   ++frameIndex_;
   slotIndex_ = slotIndex_ + 1 == FramesInFlight() ? 0 : slotIndex_ + 1;
@@ -124,14 +127,14 @@ Result<void> FrameLoop::WaitForValue(std::uint64_t value, const char* what, std:
     const std::uint64_t completed = source_->CompletedValue();
     if (completed >= value) break;
     if (!waited.HasValue() || waitedNs >= options_.waitDeadlineNs) {
-      return Error::Format(ErrorCode::Timeout,
-                           "%s %u is still in use at frame %llu: it waits for completion value %llu, %llu is reached "
-                           "after %llu ms (%s); the GPU or the submit thread has stopped, or frames really take longer "
-                           "than RuntimeOptions::waitDeadlineNs",
-                           what, number, static_cast<unsigned long long>(frameIndex_),
-                           static_cast<unsigned long long>(value), static_cast<unsigned long long>(completed),
-                           static_cast<unsigned long long>(waitedNs / 1'000'000),
-                           waited.HasValue() ? "the source returned early" : waited.GetError().Message());
+      return Error::Format(
+          ErrorCode::Timeout,
+          "%s %u is still in use at frame %llu: it waits for completion value %llu, %llu is reached "
+          "after %llu ms (%s); the GPU or the submit thread has stopped, or frames really take longer "
+          "than RuntimeOptions::waitDeadlineNs",
+          what, number, static_cast<unsigned long long>(frameIndex_), static_cast<unsigned long long>(value),
+          static_cast<unsigned long long>(completed), static_cast<unsigned long long>(waitedNs / 1'000'000),
+          waited.HasValue() ? "the source returned early" : waited.GetError().Message());
     }
   }
   if (isOpen_) context_.excludedNs += waitedNs;

@@ -1,5 +1,5 @@
-// What the frame loop does on the frame thread around each frame: closes the gate, opens the kernel witness, and
-// takes the difference of the thread's counters. Private to the runtime.
+// What the frame loop does on the frame thread around each frame: closes the gate, opens the kernel witness,
+// and takes the difference of the thread's counters. Private to the runtime.
 #pragma once
 
 #include <optional>
@@ -22,8 +22,8 @@ struct FrameLoop::FrameThread {
   // No page fault is served in less: entering and leaving the kernel alone takes about this long.
   static constexpr std::uint64_t kFaultNsMin = 150;
 
-  // `gapNs`: time since the last frame ended. The fault count is a system call and by far the dearest part of an
-  // empty frame, so the last frame's is reused when nothing can have faulted since.
+  // `gapNs`: time since the last frame ended. The fault count is a system call and by far the dearest part of
+  // an empty frame, so the last frame's is reused when nothing can have faulted since.
   void Open(std::uint64_t frameIndex, std::uint64_t gapNs) noexcept {
     SetGateFrame(frameIndex);
     faultsBefore_ = gapNs < kFaultNsMin ? faultsAfter_ : MinorFaults();

@@ -9,9 +9,12 @@ namespace stadial::runtime {
 
 const char* ToString(LogLevel level) noexcept {
   switch (level) {
-    case LogLevel::Info: return "info";
-    case LogLevel::Warning: return "warning";
-    case LogLevel::Error: return "error";
+    case LogLevel::Info:
+      return "info";
+    case LogLevel::Warning:
+      return "warning";
+    case LogLevel::Error:
+      return "error";
   }
   return "unknown";
 }
@@ -22,7 +25,8 @@ void WriteLogToStderr(void*, LogLevel level, const char* text, std::size_t lengt
   const int length = std::snprintf(line, sizeof line, "stadial: %s: %.*s\n", ToString(level),
                                    static_cast<int>(lengthBytes), text);
   if (length <= 0) return;
-  const std::size_t bytes = static_cast<std::size_t>(length) < sizeof line ? static_cast<std::size_t>(length) : sizeof line - 1;
+  const std::size_t bytes =
+      static_cast<std::size_t>(length) < sizeof line ? static_cast<std::size_t>(length) : sizeof line - 1;
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, bytes);
 }
 
@@ -36,7 +40,8 @@ void LogSink::Format(LogLevel level, const char* format, ...) const noexcept {
   const int length = std::vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
   if (length < 0) return;
-  write(userData, level, text, static_cast<std::size_t>(length) < sizeof text ? static_cast<std::size_t>(length) : sizeof text - 1);
+  write(userData, level, text,
+        static_cast<std::size_t>(length) < sizeof text ? static_cast<std::size_t>(length) : sizeof text - 1);
 }
 
 }  // namespace stadial::runtime

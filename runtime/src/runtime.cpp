@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "frame_thread.h"
+#include "late.h"
 #include "stadial/arenas/fallback_heap.h"
 #include "stadial/runtime/designated_fallback.h"
 #include "stadial/runtime/kernel_witness.h"
@@ -25,11 +26,13 @@ constexpr std::uint32_t kEventGrowthsPerFrameMax = 256;
 // Sanity bounds of the options; the address space decides the rest.
 constexpr std::size_t kSegmentBytesMax = std::size_t{1} << 40;
 
-std::size_t RoundUp(std::size_t bytes, std::size_t multiple) noexcept { return (bytes + multiple - 1) / multiple * multiple; }
+std::size_t RoundUp(std::size_t bytes, std::size_t multiple) noexcept {
+  return (bytes + multiple - 1) / multiple * multiple;
+}
 
 Error OutOfRange(const char* option, std::uint64_t value, std::uint64_t least, std::uint64_t most) noexcept {
-  return Error::Format(ErrorCode::InvalidArgument, "RuntimeOptions::%s is %llu; it must be %llu to %llu", option,
-                       static_cast<unsigned long long>(value), static_cast<unsigned long long>(least),
+  return Error::Format(ErrorCode::InvalidArgument, "RuntimeOptions::%s is %llu; it must be %llu to %llu",
+                       option, static_cast<unsigned long long>(value), static_cast<unsigned long long>(least),
                        static_cast<unsigned long long>(most));
 }
 
@@ -55,7 +58,8 @@ Result<void> CheckOptions(const RuntimeOptions& options) noexcept {
       return OutOfRange(range.name, range.value, range.least, range.most);
     }
   }
-  if (options.framePolicy > GatePolicy::Trap) return OutOfRange("framePolicy", static_cast<std::uint64_t>(options.framePolicy), 0, 4);
+  if (options.framePolicy > GatePolicy::Trap)
+    return OutOfRange("framePolicy", static_cast<std::uint64_t>(options.framePolicy), 0, 4);
   if (options.name == nullptr || options.name[0] == '\0') {
     return Error::Format(ErrorCode::InvalidArgument, "RuntimeOptions::name is empty");
   }
@@ -92,16 +96,16 @@ struct Runtime::State {
   bool isSetupSealed = false;
   PhaseMachine phases;
   FrameAudit audit;
-  std::optional<ThreadRegistration> registration;
-  std::optional<VmSyscallWitness> witness;
+  Late<ThreadRegistration> registration;
+  Late<VmSyscallWitness> witness;
   char witnessReason[arenas::kErrorMessageBytesMax] = {};
   const char* faultsReason = nullptr;  // null: the frame thread's faults are counted
   arenas::FallbackHeap* fallbackHeap = nullptr;
   FallbackRegistry* fallbacks = nullptr;
-  std::optional<CompileMemory> compile;
-  std::optional<EventBus> events;
-  std::optional<FrameLoop::FrameThread> frameThread;
-  std::optional<FrameLoop> frames;
+  Late<CompileMemory> compile;
+  Late<EventBus> events;
+  Late<FrameLoop::FrameThread> frameThread;
+  Late<FrameLoop> frames;
   std::span<arenas::LaneSet> slots;
 
   Result<void> Build() noexcept;
@@ -115,11 +119,14 @@ Result<RuntimePtr> Runtime::Create(const RuntimeOptions& options, std::source_lo
   STADIAL_RETURN_IF_ERROR(CheckOptions(options));
   const RuntimeOptions rounded = Rounded(options);
   STADIAL_ASSIGN_OR_RETURN(Region region, Region::Reserve(rounded.region));
-  STADIAL_ASSIGN_OR_RETURN(Segment * setup, region.AddSegment({.name = "setup", .sizeBytes = rounded.setupBytes}));
+  STADIAL_ASSIGN_OR_RETURN(Segment * setup,
+                           region.AddSegment({.name = "setup", .sizeBytes = rounded.setupBytes}));
   STADIAL_RETURN_IF_ERROR(setup->CommitAll());
-  Arena arena = setup->MakeArena({.name = "setup", .kind = "setup", .remedy = "raise RuntimeOptions::setupBytes"}, 0,
-                                 setup->CommittedBytes(), site);
-  // The runtime's own record is the first thing in Setup memory; from here on the pointer cleans up after an error.
+  Arena arena =
+      setup->MakeArena({.name = "setup", .kind = "setup", .remedy = "raise RuntimeOptions::setupBytes"}, 0,
+                       setup->CommittedBytes(), site);
+  // The runtime's own record is the first thing in Setup memory; from here on the pointer cleans up after an
+  // error.
   void* const stateMemory = arena.Allocate(sizeof(State), alignof(State));
   void* const runtimeMemory = arena.Allocate(sizeof(Runtime), alignof(Runtime));
   State* const state = ::new (stateMemory) State(rounded, std::move(region), site);
@@ -130,38 +137,44 @@ Result<RuntimePtr> Runtime::Create(const RuntimeOptions& options, std::source_lo
   return runtime;
 }
 
-Result<Segment*> Runtime::State::AddCommitted(const char* name, std::size_t bytes, std::size_t alignment) noexcept {
-  STADIAL_ASSIGN_OR_RETURN(Segment * segment,
-                           region.AddSegment({.name = name, .sizeBytes = bytes, .alignmentBytes = alignment}));
+Result<Segment*> Runtime::State::AddCommitted(const char* name, std::size_t bytes,
+                                              std::size_t alignment) noexcept {
+  STADIAL_ASSIGN_OR_RETURN(
+      Segment * segment, region.AddSegment({.name = name, .sizeBytes = bytes, .alignmentBytes = alignment}));
   STADIAL_RETURN_IF_ERROR(segment->CommitAll());
   return segment;
 }
 
 Result<void> Runtime::State::Build() noexcept {
-  registration.emplace(ThreadRole::Frame, "frame");
+  registration.Emplace(ThreadRole::Frame, "frame");
   RunGateSelfTest();
   // Compile halves are committed when a compile first opens them.
-  STADIAL_ASSIGN_OR_RETURN(Segment * a, region.AddSegment({.name = "compile_a", .sizeBytes = options.compileBytes}));
-  STADIAL_ASSIGN_OR_RETURN(Segment * b, region.AddSegment({.name = "compile_b", .sizeBytes = options.compileBytes}));
-  compile.emplace(*a, *b);
+  STADIAL_ASSIGN_OR_RETURN(Segment * a,
+                           region.AddSegment({.name = "compile_a", .sizeBytes = options.compileBytes}));
+  STADIAL_ASSIGN_OR_RETURN(Segment * b,
+                           region.AddSegment({.name = "compile_b", .sizeBytes = options.compileBytes}));
+  compile.Emplace(*a, *b);
   STADIAL_RETURN_IF_ERROR(BuildFrameSlots());
   if (options.driverBytes != 0) {
-    STADIAL_ASSIGN_OR_RETURN(driverSegment, region.AddSegment({.name = "driver", .sizeBytes = options.driverBytes}));
+    STADIAL_ASSIGN_OR_RETURN(driverSegment,
+                             region.AddSegment({.name = "driver", .sizeBytes = options.driverBytes}));
   }
   STADIAL_RETURN_IF_ERROR(BuildFallbacks());
   region.Seal();
 
-  STADIAL_ASSIGN_OR_RETURN(FallbackSite * growth, fallbacks->Register("event_bus", options.events.name,
-                                                                     options.eventGrowthBytes, kEventGrowthsPerFrameMax));
-  events.emplace(setup, growth, options.events);
+  STADIAL_ASSIGN_OR_RETURN(FallbackSite * growth,
+                           fallbacks->Register("event_bus", options.events.name, options.eventGrowthBytes,
+                                               kEventGrowthsPerFrameMax));
+  events.Emplace(setup, growth, options.events);
   STADIAL_RETURN_IF_ERROR(events->TryPreAllocate(options.eventCapacity));
   // A lost invalidation would leave a node stale for good, so no mode may drop one.
   STADIAL_RETURN_IF_ERROR(events->SetTypePolicy(EventType::NodeDirty, kEventPinned));
   STADIAL_RETURN_IF_ERROR(events->SetTypePolicy(EventType::ResourceInvalidated, kEventPinned));
   StartWitness();
   faultsReason = WhyFaultsAreNotOurs();
-  frameThread.emplace(options.framePolicy, witness.has_value() ? &*witness : nullptr, faultsReason == nullptr);
-  frames.emplace(slots, phases,
+  frameThread.Emplace(options.framePolicy, witness.Get(),
+                      faultsReason == nullptr);
+  frames.Emplace(slots, phases,
                  FrameLoop::Parts{.compile = &*compile,
                                   .events = &*events,
                                   .fallbacks = fallbacks,
@@ -176,9 +189,9 @@ Result<void> Runtime::State::BuildFrameSlots() noexcept {
   for (std::uint32_t i = 0; i < options.framesInFlight; ++i) {
     const char* const name = setup.Format("frame_%u", i);
     STADIAL_ASSIGN_OR_RETURN(Segment * segment, AddCommitted(name, options.frameLaneBytes * options.lanes));
-    STADIAL_ASSIGN_OR_RETURN(slots[i], arenas::LaneSet::Carve("frame", segment->Base(), segment->CommittedBytes(),
-                                                              options.lanes, setup,
-                                                              "raise RuntimeOptions::frameLaneBytes"));
+    STADIAL_ASSIGN_OR_RETURN(
+        slots[i], arenas::LaneSet::Carve("frame", segment->Base(), segment->CommittedBytes(), options.lanes,
+                                         setup, "raise RuntimeOptions::frameLaneBytes"));
   }
   return {};
 }
@@ -186,8 +199,8 @@ Result<void> Runtime::State::BuildFrameSlots() noexcept {
 Result<void> Runtime::State::BuildFallbacks() noexcept {
   STADIAL_ASSIGN_OR_RETURN(fallbackSegment, AddCommitted("fallback", options.fallbackBytes,
                                                          arenas::FallbackHeap::kSegmentAlignmentBytes));
-  STADIAL_ASSIGN_OR_RETURN(fallbackHeap,
-                           arenas::FallbackHeap::Create("fallback", *fallbackSegment, options.fallbackBytes, setup));
+  STADIAL_ASSIGN_OR_RETURN(
+      fallbackHeap, arenas::FallbackHeap::Create("fallback", *fallbackSegment, options.fallbackBytes, setup));
   STADIAL_ASSIGN_OR_RETURN(fallbacks, FallbackRegistry::Create(*fallbackHeap, kFallbackSitesMax, setup));
   return {};
 }
@@ -198,7 +211,7 @@ void Runtime::State::StartWitness() noexcept {
   if (options.kernelWitness) {
     Result<VmSyscallWitness> installed = VmSyscallWitness::Install();
     if (installed.HasValue()) {
-      witness.emplace(std::move(installed).Value());
+      witness.Emplace(std::move(installed).Value());
       return;
     }
     error.emplace(installed.GetError());
@@ -208,8 +221,9 @@ void Runtime::State::StartWitness() noexcept {
 }
 
 Arena& Runtime::SetupArena() noexcept {
-  STADIAL_ASSERT_ALWAYS(!state_->isSetupSealed, "R5: Setup is sealed, nothing more can be carved from it; carve before "
-                                                "SealSetup, or use a frame lane, compile memory or a fallback");
+  STADIAL_ASSERT_ALWAYS(!state_->isSetupSealed,
+                        "R5: Setup is sealed, nothing more can be carved from it; carve before "
+                        "SealSetup, or use a frame lane, compile memory or a fallback");
   return state_->setup;
 }
 
@@ -219,8 +233,9 @@ Result<void> Runtime::SealSetup(std::source_location site) noexcept {
   state.setupPeakBytes = state.setup.UsedBytes();
   std::byte* const end = state.setupSegment->Base() + state.setupPeakBytes;
   // References to the arena that were taken before stay valid and find it empty.
-  state.setup = Arena({.name = "setup", .kind = "sealed", .remedy = "Setup is sealed (R5): carve before SealSetup"}, end,
-                      0, site);
+  state.setup =
+      Arena({.name = "setup", .kind = "sealed", .remedy = "Setup is sealed (R5): carve before SealSetup"},
+            end, 0, site);
   state.isSetupSealed = true;
   state.fallbacks->Seal();
   return {};
@@ -229,8 +244,9 @@ Result<void> Runtime::SealSetup(std::source_location site) noexcept {
 Result<void> Runtime::Shutdown(std::source_location site) noexcept {
   State& state = *state_;
   if (state.frames->IsFrameOpen()) {
-    return Error::Format(ErrorCode::WrongPhase, "Runtime::Shutdown at %s:%u: frame %llu is open; call End first",
-                         site.file_name(), static_cast<unsigned>(site.line()),
+    return Error::Format(ErrorCode::WrongPhase,
+                         "Runtime::Shutdown at %s:%u: frame %llu is open; call End first", site.file_name(),
+                         static_cast<unsigned>(site.line()),
                          static_cast<unsigned long long>(state.frames->FrameIndex()));
   }
   STADIAL_RETURN_IF_ERROR(state.phases.Transition(Phase::Shutdown, site));
@@ -241,7 +257,8 @@ Result<Segment*> Runtime::OpenDriverSegment() noexcept {
   State& state = *state_;
   Segment* const segment = state.driverSegment;
   if (segment == nullptr) {
-    return Error::Format(ErrorCode::InvalidArgument, "there is no driver segment: RuntimeOptions::driverBytes is 0");
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "there is no driver segment: RuntimeOptions::driverBytes is 0");
   }
   if (segment->CommittedBytes() == segment->ReservedBytes()) return segment;
   STADIAL_RETURN_IF_ERROR(state.phases.Require(Phase::Setup, "opening the driver segment"));
@@ -267,7 +284,8 @@ const RuntimeOptions& Runtime::Options() const noexcept { return state_->options
 
 AuditReport Runtime::BuildAudit() {
   State& state = *state_;
-  STADIAL_ASSERT_ALWAYS(!state.frames->IsFrameOpen(), "BuildAudit allocates and must not be called inside a frame");
+  STADIAL_ASSERT_ALWAYS(!state.frames->IsFrameOpen(),
+                        "BuildAudit allocates and must not be called inside a frame");
   AuditReport report;
   const GateSelfTestResult& selfTest = RunGateSelfTest();
   report.gate.state = ToString(selfTest.state);
@@ -278,7 +296,7 @@ AuditReport Runtime::BuildAudit() {
   for (const UncoveredModule& module : ScanModules()) {
     report.gate.uncoveredModules.push_back({.path = module.path, .reason = module.reason});
   }
-  report.witness.vmSyscalls = state.witness.has_value();
+  report.witness.vmSyscalls = state.witness.Get() != nullptr;
   report.witness.reason = state.witnessReason;
   report.witness.minorFaults = state.faultsReason == nullptr;
   if (state.faultsReason != nullptr) report.witness.minorFaultsReason = state.faultsReason;
@@ -308,37 +326,41 @@ AuditReport Runtime::BuildAudit() {
 
 std::size_t Runtime::PeakBytesOf(const Segment& segment) const noexcept {
   const State& state = *state_;
-  if (&segment == state.setupSegment) return state.isSetupSealed ? state.setupPeakBytes : state.setup.UsedBytes();
+  if (&segment == state.setupSegment)
+    return state.isSetupSealed ? state.setupPeakBytes : state.setup.UsedBytes();
   for (std::uint32_t half = 0; half < 2; ++half) {
     if (&segment == &state_->compile->Half(half)) return state.compile->PeakBytes(half);
   }
   for (const arenas::LaneSet& slot : state.slots) {
     if (segment.Contains(slot.Lane(0).Base())) return slot.PeakBytes();
   }
-  if (&segment == state.fallbackSegment) return static_cast<std::size_t>(state.fallbackHeap->Stats().peakBytes);
+  if (&segment == state.fallbackSegment)
+    return static_cast<std::size_t>(state.fallbackHeap->Stats().peakBytes);
   return 0;  // the driver segment: its owner knows
 }
 
 void RuntimeDeleter::operator()(Runtime* runtime) const noexcept {
   Runtime::State& state = *runtime->state_;
-  if (state.frames.has_value()) {
+  if (state.frames.Get() != nullptr) {
     STADIAL_ASSERT_ALWAYS(!state.frames->IsFrameOpen(), "a Runtime must not be destroyed inside a frame");
     if (state.phases.Current() != Phase::Shutdown) {
       const Result<void> shutdown = runtime->Shutdown();
-      if (!shutdown.HasValue()) state.options.log.Format(LogLevel::Error, "shutdown: %s", shutdown.GetError().Message());
+      if (!shutdown.HasValue())
+        state.options.log.Format(LogLevel::Error, "shutdown: %s", shutdown.GetError().Message());
     }
   }
-  state.frames.reset();
-  state.frameThread.reset();
-  state.witness.reset();
-  state.events.reset();
+  state.frames.Reset();
+  state.frameThread.Reset();
+  state.witness.Reset();
+  state.events.Reset();
   if (state.fallbackHeap != nullptr) {
     if (const std::size_t leaked = state.fallbackHeap->Close(); leaked != 0) {
-      state.options.log.Format(LogLevel::Warning, "runtime '%s': %zu blocks of the fallback segment were never freed",
+      state.options.log.Format(LogLevel::Warning,
+                               "runtime '%s': %zu blocks of the fallback segment were never freed",
                                state.options.name, leaked);
     }
   }
-  state.registration.reset();
+  state.registration.Reset();
   // The record itself lies in the region: it ends before the region does.
   const Region region = std::move(state.region);
   state.~State();

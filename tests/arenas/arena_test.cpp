@@ -76,7 +76,8 @@ TEST(Arena, ImpossibleSizesAndAlignmentsAreRefusedWithoutOverflow) {
   ArenaBuffer buffer(4096);
   ASSERT_NE(buffer.arena.TryAllocate(16), nullptr);
   constexpr std::size_t kMax = std::numeric_limits<std::size_t>::max();
-  for (const std::size_t size : {kMax, kMax - 1, kMax - 14, kMax - 15, kMax - 16, kMax / 2, std::size_t{1} << 47}) {
+  for (const std::size_t size :
+       {kMax, kMax - 1, kMax - 14, kMax - 15, kMax - 16, kMax / 2, std::size_t{1} << 47}) {
     for (std::size_t alignment = 1; alignment != 0; alignment *= 2) {
       volatile std::size_t hiddenSize = size;
       volatile std::size_t hiddenAlignment = alignment;
@@ -184,8 +185,8 @@ TEST(Arena, KnowsItsNameAndCreationSite) {
 
 // --- against a model ---
 
-// The model of an arena: a list of spans with what was written to them. Broken on request: it forgets to drop the
-// spans above a mark.
+// The model of an arena: a list of spans with what was written to them. Broken on request: it forgets to drop
+// the spans above a mark.
 std::string RunArenaProgram(OpRandom& random, bool broken) {
   struct Block {
     unsigned char* memory;
@@ -206,10 +207,13 @@ std::string RunArenaProgram(OpRandom& random, bool broken) {
       const std::size_t padding = (0 - earliest) & (alignment - 1);
       const bool fits = used + padding + size <= buffer.Bytes();
       auto* const memory = static_cast<unsigned char*>(buffer.arena.TryAllocate(size, alignment));
-      if ((memory != nullptr) != fits) return Differs("step %d: %zu@%zu fits: %d", step, size, alignment, fits);
+      if ((memory != nullptr) != fits)
+        return Differs("step %d: %zu@%zu fits: %d", step, size, alignment, fits);
       if (memory == nullptr) continue;
-      if (AddressOf(memory) != earliest + padding) return Differs("step %d: not the first fitting address", step);
-      if (buffer.arena.UsedBytes() != (used + padding + size + 15) / 16 * 16) return Differs("step %d: used", step);
+      if (AddressOf(memory) != earliest + padding)
+        return Differs("step %d: not the first fitting address", step);
+      if (buffer.arena.UsedBytes() != (used + padding + size + 15) / 16 * 16)
+        return Differs("step %d: used", step);
       const auto fill = static_cast<unsigned char>(random.Next());
       std::memset(memory, fill, size);
       blocks.push_back({memory, size, fill});
@@ -230,7 +234,8 @@ std::string RunArenaProgram(OpRandom& random, bool broken) {
     if (step % 64 != 0) continue;
     for (const Block& block : blocks) {
       // The broken model looks at taken-back memory: poisoned, under AddressSanitizer.
-      if (block.size != 0 && IsPoisoned(block.memory)) return Differs("step %d: a live block is poisoned", step);
+      if (block.size != 0 && IsPoisoned(block.memory))
+        return Differs("step %d: a live block is poisoned", step);
       for (std::size_t index = 0; index < block.size; ++index) {
         if (IsPoisoned(block.memory + index)) return Differs("step %d: a live block is poisoned", step);
         if (block.memory[index] != block.fill) return Differs("step %d: a live block was overwritten", step);
@@ -257,16 +262,18 @@ class ArenaDeathTest : public ::testing::Test {
 TEST_F(ArenaDeathTest, ExhaustionNamesThingPlaceNumbersAndRemedy) {
   ArenaBuffer buffer(1_MiB);
   const auto exhaust = [&] {
-    Arena arena({.name = "lane 2", .kind = "frame", .remedy = "raise frame.lane_bytes or run with --sizing-profile"},
-                buffer.Memory(), 1_MiB);
+    Arena arena(
+        {.name = "lane 2", .kind = "frame", .remedy = "raise frame.lane_bytes or run with --sizing-profile"},
+        buffer.Memory(), 1_MiB);
     (void)arena.Allocate(900 * 1024);
     arena.Reset();
     (void)arena.Allocate(1_MiB - 112);
     (void)arena.Allocate(4096);
   };
-  EXPECT_DEATH(exhaust(),
-               "frame arena 'lane 2' exhausted: asked 4096 B, 112 B left of 1\\.0 MiB \\(peak 1023\\.9 KiB in 2 "
-               "frames\\); raise frame\\.lane_bytes or run with --sizing-profile \\[created at .*arena_test\\.cpp:");
+  EXPECT_DEATH(
+      exhaust(),
+      "frame arena 'lane 2' exhausted: asked 4096 B, 112 B left of 1\\.0 MiB \\(peak 1023\\.9 KiB in 2 "
+      "frames\\); raise frame\\.lane_bytes or run with --sizing-profile \\[created at .*arena_test\\.cpp:");
 }
 
 #if STADIAL_ASSERT_LEVEL >= 1

@@ -20,9 +20,11 @@ TEST(Assert, HoldingConditionsPassAndEvaluateOnce) {
 TEST_F(AssertDeathTest, ShowsExpressionValuesPlaceAndMessage) {
   const unsigned size = 9;
   const unsigned capacity = 4;
-  EXPECT_DEATH(STADIAL_ASSERT_COMPARE_ALWAYS(size, <, capacity, "too many"),
-               "assertion failed: size < capacity \\(9 vs 4\\) at .*assert_test\\.cpp:[0-9]+ in .*: too many");
-  EXPECT_DEATH(STADIAL_ASSERT_ALWAYS(size == 0, "must be empty"), "assertion failed: size == 0 at .*: must be empty");
+  EXPECT_DEATH(
+      STADIAL_ASSERT_COMPARE_ALWAYS(size, <, capacity, "too many"),
+      "assertion failed: size < capacity \\(9 vs 4\\) at .*assert_test\\.cpp:[0-9]+ in .*: too many");
+  EXPECT_DEATH(STADIAL_ASSERT_ALWAYS(size == 0, "must be empty"),
+               "assertion failed: size == 0 at .*: must be empty");
 }
 
 TEST_F(AssertDeathTest, LevelsDecideWhatIsChecked) {

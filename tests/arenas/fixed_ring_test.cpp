@@ -51,7 +51,8 @@ std::string RunRingProgram(OpRandom& random, bool broken) {
     if (choice < 52) {
       const std::uint64_t value = random.Next();
       const bool pushed = ring.TryPushBack(value);
-      if (pushed != (model.size() < capacity)) return Differs("step %d: push at size %zu", step, model.size());
+      if (pushed != (model.size() < capacity))
+        return Differs("step %d: push at size %zu", step, model.size());
       if (pushed) model.push_back(value);
     } else if (choice < 99) {
       std::uint64_t value = 0;

@@ -71,7 +71,8 @@ std::string RunVectorProgram(OpRandom& random, bool broken) {
     if (choice < 55) {
       const std::uint64_t value = random.Next();
       const bool pushed = vector.TryPushBack(value);
-      if (pushed != (model.size() < capacity)) return Differs("step %d: push at size %zu", step, model.size());
+      if (pushed != (model.size() < capacity))
+        return Differs("step %d: push at size %zu", step, model.size());
       if (pushed) model.push_back(value);
     } else if (choice < 75 && !model.empty()) {
       vector.PopBack();
@@ -93,7 +94,8 @@ std::string RunVectorProgram(OpRandom& random, bool broken) {
       vector.Truncate(size);
       model.resize(size);
     }
-    if (!std::equal(vector.begin(), vector.end(), model.begin(), model.end())) return Differs("step %d: contents", step);
+    if (!std::equal(vector.begin(), vector.end(), model.begin(), model.end()))
+      return Differs("step %d: contents", step);
   }
   return "";
 }

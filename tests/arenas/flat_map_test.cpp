@@ -125,7 +125,8 @@ std::string RunMapProgram(OpRandom& random, bool broken) {
       const std::uint64_t* const got = map.TryInsert(key, value, &inserted);
       const bool present = model.count(key) != 0;
       const bool expectInserted = !present && model.size() < capacity;
-      if (inserted != expectInserted || (got != nullptr) != (present || expectInserted)) return Differs("step %d: insert", step);
+      if (inserted != expectInserted || (got != nullptr) != (present || expectInserted))
+        return Differs("step %d: insert", step);
       if (inserted) model.emplace(key, value);
     } else if (choice < 99) {
       const bool present = model.count(key) != 0;
@@ -143,17 +144,21 @@ std::string RunMapProgram(OpRandom& random, bool broken) {
       if (got != nullptr && *got != found->second) return Differs("step %d: value of %u", step, each);
     }
     std::size_t visited = 0;
-    map.ForEach([&](std::uint32_t each, std::uint64_t value) { visited += model.count(each) != 0 && model[each] == value; });
+    map.ForEach([&](std::uint32_t each, std::uint64_t value) {
+      visited += model.count(each) != 0 && model[each] == value;
+    });
     if (visited != model.size()) return Differs("step %d: iteration", step);
   }
   return "";
 }
 
 TEST(FlatMap, ProgramAgreesWithModel) {
-  testing::ExpectAgreement("flat_map", [](OpRandom& random) { return RunMapProgram<GoodHash>(random, false); });
+  testing::ExpectAgreement("flat_map",
+                           [](OpRandom& random) { return RunMapProgram<GoodHash>(random, false); });
 }
 TEST(FlatMap, ProgramAgreesWithModelWhenEverythingCollides) {
-  testing::ExpectAgreement("flat_map", [](OpRandom& random) { return RunMapProgram<WorstHash>(random, false); });
+  testing::ExpectAgreement("flat_map",
+                           [](OpRandom& random) { return RunMapProgram<WorstHash>(random, false); });
 }
 TEST(FlatMap, ProgramCanary) {
   testing::ExpectCanary("flat_map", [](OpRandom& random) { return RunMapProgram<GoodHash>(random, true); });
@@ -161,7 +166,8 @@ TEST(FlatMap, ProgramCanary) {
 
 // Neighbouring keys, as indices and pointers are, must not end up in the same slots.
 TEST(FlatMap, HashSpreadsNeighbours) {
-  for (const std::uint64_t stride : {std::uint64_t{1}, std::uint64_t{64}, std::uint64_t{4096}, std::uint64_t{1} << 32}) {
+  for (const std::uint64_t stride :
+       {std::uint64_t{1}, std::uint64_t{64}, std::uint64_t{4096}, std::uint64_t{1} << 32}) {
     std::set<std::uint64_t> slots;
     for (std::uint64_t key = 0; key < 1024; ++key) slots.insert(HashBits(key * stride) % 4096);
     EXPECT_GT(slots.size(), 800u) << "stride " << stride;  // random would give about 906

@@ -60,7 +60,8 @@ TEST(Lanes, ThreadsShareNothing) {
         std::vector<std::span<std::uint32_t>> blocks;
         for (int block = 0; block < 20; ++block) {
           blocks.push_back(lane.NewArrayUninitialized<std::uint32_t>(100));
-          std::fill(blocks.back().begin(), blocks.back().end(), index * 1000 + static_cast<std::uint32_t>(block));
+          std::fill(blocks.back().begin(), blocks.back().end(),
+                    index * 1000 + static_cast<std::uint32_t>(block));
         }
         for (std::uint32_t block = 0; block < 20; ++block) {
           for (const std::uint32_t value : blocks[block]) wrong += value != index * 1000 + block;
@@ -79,7 +80,8 @@ TEST(Lanes, TooLittleIsAClearError) {
   const auto tooMany = LaneSet::Carve("frame", memory.Memory(), memory.Bytes(), 2, table.arena);
   ASSERT_FALSE(tooMany);
   EXPECT_EQ(tooMany.GetError().Code(), ErrorCode::InvalidArgument);
-  EXPECT_NE(std::strstr(tooMany.GetError().Message(), "frame lanes: 4096 B for 2 lanes is less than a page"), nullptr)
+  EXPECT_NE(std::strstr(tooMany.GetError().Message(), "frame lanes: 4096 B for 2 lanes is less than a page"),
+            nullptr)
       << tooMany.GetError().Message();
   EXPECT_FALSE(LaneSet::Carve("frame", memory.Memory(), memory.Bytes(), 0, table.arena));
 
@@ -97,9 +99,11 @@ TEST(LanesDeathTest, ALaneNamesItselfWhenExhausted) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   ArenaBuffer table;
   ArenaBuffer memory(4 * 4096);
-  const LaneSet lanes = *LaneSet::Carve("frame", memory.Memory(), memory.Bytes(), 4, table.arena, "raise frame.lane_bytes");
-  EXPECT_DEATH((void)lanes.Lane(2).Allocate(5000),
-               "frame arena 'lane 2' exhausted: asked 5000 B, 4096 B left of 4096 B .*; raise frame.lane_bytes");
+  const LaneSet lanes =
+      *LaneSet::Carve("frame", memory.Memory(), memory.Bytes(), 4, table.arena, "raise frame.lane_bytes");
+  EXPECT_DEATH(
+      (void)lanes.Lane(2).Allocate(5000),
+      "frame arena 'lane 2' exhausted: asked 5000 B, 4096 B left of 4096 B .*; raise frame.lane_bytes");
 }
 
 }  // namespace

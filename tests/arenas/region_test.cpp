@@ -63,7 +63,8 @@ TEST(Region, R1_TheReservationIsOneInaccessibleRange) {
   std::uintptr_t expected = AddressOf(region->Base());
   std::size_t writable = 0;
   for (const auto& mapping : ReadMappings()) {
-    if (mapping.begin < AddressOf(region->Base()) || mapping.begin >= AddressOf(region->Base()) + 1_GiB) continue;
+    if (mapping.begin < AddressOf(region->Base()) || mapping.begin >= AddressOf(region->Base()) + 1_GiB)
+      continue;
     EXPECT_EQ(mapping.begin, expected) << "no hole";
     expected = mapping.end;
     if (mapping.access != "---p") writable += mapping.end - mapping.begin;
@@ -93,11 +94,14 @@ TEST(Region, R1_RefusalNamesTheLimitTheNumbersAndTheRemedy) {
     code = region.GetError().Code();
   }
   EXPECT_EQ(code, ErrorCode::AddressSpace);
-  EXPECT_NE(message.find("region 'stadial': 64.0 GiB of address space refused (Cannot allocate memory), then 8.0 GiB as "
-                         "well; RLIMIT_AS is "),
-            std::string::npos)
+  EXPECT_NE(
+      message.find(
+          "region 'stadial': 64.0 GiB of address space refused (Cannot allocate memory), then 8.0 GiB as "
+          "well; RLIMIT_AS is "),
+      std::string::npos)
       << message;
-  EXPECT_NE(message.find("'ulimit -v unlimited' or set RuntimeOptions::region.sizeBytes below it"), std::string::npos)
+  EXPECT_NE(message.find("'ulimit -v unlimited' or set RuntimeOptions::region.sizeBytes below it"),
+            std::string::npos)
       << message;
 }
 
@@ -115,7 +119,8 @@ TEST(Region, R1_EachLimitHasItsOwnMessage) {
     return std::string(MakeAddressSpaceError(options, limits, ENOMEM).Message());
   };
   EXPECT_NE(text({.addressSpaceBytes = 4_GiB}).find("RLIMIT_AS is 4.0 GiB"), std::string::npos);
-  EXPECT_NE(text({.overcommitPolicy = 2}).find("vm.overcommit_memory is 2; set it to 0 or 1"), std::string::npos);
+  EXPECT_NE(text({.overcommitPolicy = 2}).find("vm.overcommit_memory is 2; set it to 0 or 1"),
+            std::string::npos);
   EXPECT_NE(text({.underValgrind = true}).find("48 GiB or less under valgrind"), std::string::npos);
   EXPECT_NE(text({}).find("no limit of this process explains it"), std::string::npos);
 }
@@ -148,7 +153,8 @@ TEST(Region, R2_SegmentsAreApartAlignedAndFound) {
   ASSERT_TRUE(reserved);
   Region region = std::move(reserved).Value();
   Segment* const setup = *region.AddSegment({.name = "Setup", .sizeBytes = 100'000});
-  Segment* const fallback = *region.AddSegment({.name = "Fallback", .sizeBytes = 64_MiB, .alignmentBytes = 64_MiB});
+  Segment* const fallback =
+      *region.AddSegment({.name = "Fallback", .sizeBytes = 64_MiB, .alignmentBytes = 64_MiB});
   EXPECT_EQ(setup->ReservedBytes() % PageSize(), 0u);
   EXPECT_GE(setup->ReservedBytes(), 100'000u);
   EXPECT_EQ(AddressOf(fallback->Base()) % 64_MiB, 0u);
@@ -232,18 +238,24 @@ TEST(Region, EveryRefusalSaysWhy) {
   };
   auto region = Region::Reserve({.sizeBytes = 16_MiB, .segmentsMax = 2});
   ASSERT_TRUE(region);
-  expect(region->AddSegment({.name = "", .sizeBytes = 4096}), ErrorCode::InvalidArgument, "name '' is not usable");
-  expect(region->AddSegment({.name = "a b", .sizeBytes = 4096}), ErrorCode::InvalidArgument, "without blanks");
+  expect(region->AddSegment({.name = "", .sizeBytes = 4096}), ErrorCode::InvalidArgument,
+         "name '' is not usable");
+  expect(region->AddSegment({.name = "a b", .sizeBytes = 4096}), ErrorCode::InvalidArgument,
+         "without blanks");
   expect(region->AddSegment({.name = "x", .sizeBytes = 0}), ErrorCode::InvalidArgument, "above 0");
-  expect(region->AddSegment({.name = "x", .sizeBytes = 4096, .alignmentBytes = 12'288}), ErrorCode::InvalidArgument, "power of two");
+  expect(region->AddSegment({.name = "x", .sizeBytes = 4096, .alignmentBytes = 12'288}),
+         ErrorCode::InvalidArgument, "power of two");
   expect(region->AddSegment({.name = "x", .sizeBytes = 1_GiB}), ErrorCode::CapacityExceeded, "asked 1.0 GiB");
-  expect(region->AddSegment({.name = "x", .sizeBytes = SIZE_MAX}), ErrorCode::CapacityExceeded, "raise region.sizeBytes");
+  expect(region->AddSegment({.name = "x", .sizeBytes = SIZE_MAX}), ErrorCode::CapacityExceeded,
+         "raise region.sizeBytes");
   expect(region->AddSegment({.name = "x", .sizeBytes = 4096, .alignmentBytes = std::size_t{1} << 63}),
          ErrorCode::CapacityExceeded, "raise region.sizeBytes");
   ASSERT_TRUE(region->AddSegment({.name = "Setup", .sizeBytes = 1_MiB}));
-  expect(region->AddSegment({.name = "Setup", .sizeBytes = 4096}), ErrorCode::InvalidArgument, "exists already");
+  expect(region->AddSegment({.name = "Setup", .sizeBytes = 4096}), ErrorCode::InvalidArgument,
+         "exists already");
   ASSERT_TRUE(region->AddSegment({.name = "Frame0", .sizeBytes = 1_MiB}));
-  expect(region->AddSegment({.name = "Frame1", .sizeBytes = 4096}), ErrorCode::CapacityExceeded, "raise segmentsMax");
+  expect(region->AddSegment({.name = "Frame1", .sizeBytes = 4096}), ErrorCode::CapacityExceeded,
+         "raise segmentsMax");
   region->Seal();
   EXPECT_TRUE(region->IsSealed());
   expect(region->AddSegment({.name = "Late", .sizeBytes = 4096}), ErrorCode::WrongPhase, "is sealed");
@@ -260,7 +272,8 @@ TEST(Region, EveryRefusalSaysWhy) {
   EXPECT_EQ(Region::Reserve({.sizeBytes = 64_KiB}).GetError().Code(), ErrorCode::InvalidArgument);
   EXPECT_EQ(Region::Reserve({.segmentsMax = 0}).GetError().Code(), ErrorCode::InvalidArgument);
   EXPECT_EQ(Region::Reserve({.guardBytes = SIZE_MAX}).GetError().Code(), ErrorCode::InvalidArgument);
-  EXPECT_EQ(Region::Reserve({.sizeBytes = SIZE_MAX, .retryBytes = 0}).GetError().Code(), ErrorCode::AddressSpace);
+  EXPECT_EQ(Region::Reserve({.sizeBytes = SIZE_MAX, .retryBytes = 0}).GetError().Code(),
+            ErrorCode::AddressSpace);
 }
 
 TEST(Region, TheWholeRegionCanBeUsedUpToItsLastGuard) {

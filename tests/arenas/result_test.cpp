@@ -10,7 +10,8 @@ namespace stadial::arenas {
 namespace {
 
 Result<int> Half(int value) {
-  if (value % 2 != 0) return Error::Format(ErrorCode::InvalidArgument, "%d is odd; give an even number", value);
+  if (value % 2 != 0)
+    return Error::Format(ErrorCode::InvalidArgument, "%d is odd; give an even number", value);
   return value / 2;
 }
 Result<int> Quarter(int value) {

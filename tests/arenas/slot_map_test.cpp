@@ -97,7 +97,8 @@ std::string RunSlotMapProgram(OpRandom& random, bool broken) {
     if (choice < 55) {
       const std::uint64_t value = random.Next();
       const auto handle = map.TryInsert(value);
-      if (static_cast<bool>(handle) != (live < capacity)) return Differs("step %d: insert at %zu", step, live);
+      if (static_cast<bool>(handle) != (live < capacity))
+        return Differs("step %d: insert at %zu", step, live);
       if (handle) known.push_back({handle, value, true});
       live += handle ? 1u : 0u;
     } else if (choice < 99 && !known.empty()) {

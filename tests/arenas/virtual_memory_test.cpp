@@ -101,7 +101,8 @@ TEST(VirtualMemory, R2_NameMappingSaysTruthfullyHow) {
     where = reinterpret_cast<std::uintptr_t>(base);
   }
   bool found = false;
-  for (const auto& mapping : testing::ReadMappings()) found |= mapping.begin == where && mapping.name == expected;
+  for (const auto& mapping : testing::ReadMappings())
+    found |= mapping.begin == where && mapping.name == expected;
   EXPECT_TRUE(found) << ToString(method);
   ReleaseAddressSpace(base, guard + 2 * PageSize());
 }
@@ -131,7 +132,8 @@ TEST(VirtualMemory, ARefusedCommitNamesTheLimit) {
   EXPECT_EQ(committed.GetError().Code(), ErrorCode::OutOfMemory);
   const std::string message = committed.GetError().Message();
   EXPECT_NE(message.find("committing 64.0 MiB failed in mprotect"), std::string::npos) << message;
-  EXPECT_NE(message.find("RLIMIT_DATA is 16.0 MiB; raise it with 'ulimit -d unlimited'"), std::string::npos) << message;
+  EXPECT_NE(message.find("RLIMIT_DATA is 16.0 MiB; raise it with 'ulimit -d unlimited'"), std::string::npos)
+      << message;
   ReleaseAddressSpace(base, 64_MiB);
 }
 

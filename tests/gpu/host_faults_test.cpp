@@ -122,7 +122,7 @@ int Attempt(const std::string& device, std::uint64_t first, std::uint64_t step) 
     }
     if (!made) {
       ++report->errors;
-      if (made.GetError().Message()[0] == '\0') return Problem("an error without a message");
+      if (made.GetError().Message()[0] == '\0') return Problem("%s", "an error without a message");
       if (made.GetError().Code() == ErrorCode::DeviceLost) return Problem("a lost device: %s", made.GetError().Message());
     }
   }

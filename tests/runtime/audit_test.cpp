@@ -55,25 +55,48 @@ TEST_P(AuditVerdicts, AreNeverAPassWithADefect) {
 
 INSTANTIATE_TEST_SUITE_P(
     Defects, AuditVerdicts,
-    ::testing::Values(
-        Defect{"Allocation", [](AuditReport& r) { r.frameThreads.heapAllocations = 3; r.firstOffendingFrame = 100; },
-               AuditVerdict::Fail, "3 heap allocations on frame threads in steady frames, first in frame 100"},
-        Defect{"Free", [](AuditReport& r) { r.frameThreads.heapFrees = 1; }, AuditVerdict::Fail, "1 heap frees"},
-        Defect{"VmSyscall", [](AuditReport& r) { r.frameThreads.vmSyscalls = 1; }, AuditVerdict::Fail, "1 VM system calls"},
-        Defect{"Fault", [](AuditReport& r) { r.frameThreads.minorFaults = 2; }, AuditVerdict::Fail, "2 minor page faults"},
-        Defect{"Validation", [](AuditReport& r) { r.validationMessages = 4; }, AuditVerdict::Fail, "4 validation messages"},
-        Defect{"RefusedFallback", [](AuditReport& r) { r.fallbacks.push_back({.name = "bus", .refused = 5}); },
-               AuditVerdict::Fail, "fallback 'bus' refused 5"},
-        Defect{"Disarmed", [](AuditReport& r) { r.gate.state = "DISARMED"; }, AuditVerdict::Incomplete, "gate is DISARMED"},
-        Defect{"Partial", [](AuditReport& r) { r.gate.state = "PARTIAL"; }, AuditVerdict::Incomplete, "gate is PARTIAL"},
-        Defect{"PolicyAllow", [](AuditReport& r) { r.gate.counts = false; r.gate.policy = "allow"; },
-               AuditVerdict::Incomplete, "policy 'allow' does not count"},
-        Defect{"NoWitness", [](AuditReport& r) { r.witness.vmSyscalls = false; r.witness.reason = "not x86-64"; },
-               AuditVerdict::Incomplete, "no witness for VM system calls: not x86-64"},
-        Defect{"NoFaultWitness", [](AuditReport& r) { r.witness.minorFaults = false; r.witness.minorFaultsReason = "shadow"; },
-               AuditVerdict::Incomplete, "no witness for minor page faults: shadow"},
-        Defect{"NoSteadyFrame", [](AuditReport& r) { r.frames = {.total = 5, .warmup = 5}; }, AuditVerdict::Incomplete,
-               "no steady frame"}),
+    ::testing::Values(Defect{"Allocation",
+                             [](AuditReport& r) {
+                               r.frameThreads.heapAllocations = 3;
+                               r.firstOffendingFrame = 100;
+                             },
+                             AuditVerdict::Fail,
+                             "3 heap allocations on frame threads in steady frames, first in frame 100"},
+                      Defect{"Free", [](AuditReport& r) { r.frameThreads.heapFrees = 1; }, AuditVerdict::Fail,
+                             "1 heap frees"},
+                      Defect{"VmSyscall", [](AuditReport& r) { r.frameThreads.vmSyscalls = 1; },
+                             AuditVerdict::Fail, "1 VM system calls"},
+                      Defect{"Fault", [](AuditReport& r) { r.frameThreads.minorFaults = 2; },
+                             AuditVerdict::Fail, "2 minor page faults"},
+                      Defect{"Validation", [](AuditReport& r) { r.validationMessages = 4; },
+                             AuditVerdict::Fail, "4 validation messages"},
+                      Defect{"RefusedFallback",
+                             [](AuditReport& r) { r.fallbacks.push_back({.name = "bus", .refused = 5}); },
+                             AuditVerdict::Fail, "fallback 'bus' refused 5"},
+                      Defect{"Disarmed", [](AuditReport& r) { r.gate.state = "DISARMED"; },
+                             AuditVerdict::Incomplete, "gate is DISARMED"},
+                      Defect{"Partial", [](AuditReport& r) { r.gate.state = "PARTIAL"; },
+                             AuditVerdict::Incomplete, "gate is PARTIAL"},
+                      Defect{"PolicyAllow",
+                             [](AuditReport& r) {
+                               r.gate.counts = false;
+                               r.gate.policy = "allow";
+                             },
+                             AuditVerdict::Incomplete, "policy 'allow' does not count"},
+                      Defect{"NoWitness",
+                             [](AuditReport& r) {
+                               r.witness.vmSyscalls = false;
+                               r.witness.reason = "not x86-64";
+                             },
+                             AuditVerdict::Incomplete, "no witness for VM system calls: not x86-64"},
+                      Defect{"NoFaultWitness",
+                             [](AuditReport& r) {
+                               r.witness.minorFaults = false;
+                               r.witness.minorFaultsReason = "shadow";
+                             },
+                             AuditVerdict::Incomplete, "no witness for minor page faults: shadow"},
+                      Defect{"NoSteadyFrame", [](AuditReport& r) { r.frames = {.total = 5, .warmup = 5}; },
+                             AuditVerdict::Incomplete, "no steady frame"}),
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST(Audit, AFailureOutweighsAGapInTheEvidence) {
@@ -129,7 +152,8 @@ TEST(Audit, RecordingAllocatesNothing) {
   std::uint64_t allocations = 0;
   {
     const CountedScope counted;
-    for (std::uint64_t i = 0; i < 1000; ++i) audit->Record({.frameIndex = i, .frameNs = i * 977, .overheadNs = i});
+    for (std::uint64_t i = 0; i < 1000; ++i)
+      audit->Record({.frameIndex = i, .frameNs = i * 977, .overheadNs = i});
     allocations = counted.Allocations() + counted.Frees();
   }
   EXPECT_EQ(allocations, 0u);
@@ -139,7 +163,8 @@ TEST(Audit, JsonHasEveryFieldOfTheAudit) {
   AuditReport report = GoodReport();
   report.gate.uncoveredModules.push_back({.path = "/lib/x.so", .reason = "DEEPBIND"});
   report.devices.push_back({.name = "llvm\xffpipe", .type = "cpu", .driver = "Mesa", .apiVersion = "1.3"});
-  report.fallbacks.push_back({.name = "event_bus", .owner = "events", .budgetBytes = 4096, .allocations = 1, .peakBytes = 10});
+  report.fallbacks.push_back(
+      {.name = "event_bus", .owner = "events", .budgetBytes = 4096, .allocations = 1, .peakBytes = 10});
   report.arenas.push_back({.name = "setup", .reservedBytes = 3, .committedBytes = 2, .peakBytes = 1});
   report.frameTimeUs = {.p50 = 1.5, .p99 = 2, .p999 = 3, .max = 4};
   report.runtimeOverheadUs = {.p50 = 0.25, .p99 = 0.5, .p999 = 1, .max = 2};
@@ -155,7 +180,8 @@ TEST(Audit, JsonHasEveryFieldOfTheAudit) {
   for (const char* const key : {"heap_allocations", "heap_frees", "vm_syscalls", "minor_faults"}) {
     EXPECT_EQ(json["frame_threads"][key], 0) << key;
   }
-  for (const char* const key : {"callback_allocations_per_frame", "direct_frame_thread", "direct_submit_thread"}) {
+  for (const char* const key :
+       {"callback_allocations_per_frame", "direct_frame_thread", "direct_submit_thread"}) {
     EXPECT_EQ(json["driver"][key], 0) << key;
   }
   EXPECT_EQ(json["fallbacks"][0]["name"], "event_bus");

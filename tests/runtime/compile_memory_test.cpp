@@ -15,8 +15,8 @@
 namespace stadial::runtime {
 namespace {
 
-using testing::TestArena;
 using ::testing::HasSubstr;
+using testing::TestArena;
 
 class ManualSource final : public CompletionSource {
  public:

@@ -86,7 +86,8 @@ TEST(EventBus, Ef_CategorySubscriptionsSeeTheirCategoriesOnly) {
   ASSERT_TRUE(bus.Emit({.type = EventType::WindowResize, .data = 4}));
   bus.ProcessEvents();
   EXPECT_THAT(recorder.data, ElementsAre(1, 3));
-  EXPECT_FALSE(bus.SubscribeCategories(0, [](void*, const Event&) {}, nullptr));
+  EXPECT_FALSE(bus.SubscribeCategories(
+      0, [](void*, const Event&) {}, nullptr));
 }
 
 TEST(EventBus, Ef_HandlersRunInTheOrderOfSubscription) {
@@ -99,7 +100,8 @@ TEST(EventBus, Ef_HandlersRunInTheOrderOfSubscription) {
     void OnEvent(const Event&) { order.push_back(number); }
   } one{order, 1}, two{order, 2}, three{order, 3};
   const auto category = bus.SubscribeCategories(
-      MaskOf(EventCategory::User), [](void* self, const Event& event) { static_cast<Tag*>(self)->OnEvent(event); }, &three);
+      MaskOf(EventCategory::User),
+      [](void* self, const Event& event) { static_cast<Tag*>(self)->OnEvent(event); }, &three);
   const auto first = bus.Subscribe<&Tag::OnEvent>(kPing, &one);
   const auto second = bus.Subscribe<&Tag::OnEvent>(kPing, &two);
   ASSERT_TRUE(bus.Emit({.type = kPing}));
@@ -163,13 +165,15 @@ TEST(EventBus, Ef_AFullSubscriptionTableIsAClearErrorAndCanBeRaised) {
   EventBus bus(EventBusOptions{.name = "small", .subscriptionsMax = 2});
   bus.PreAllocate(8);
   Recorder recorder(bus, {kPing, kPong});
-  const auto refused = bus.Subscribe(kOther, [](void*, const Event&) {}, nullptr);
+  const auto refused = bus.Subscribe(
+      kOther, [](void*, const Event&) {}, nullptr);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.GetError().Code(), ErrorCode::CapacityExceeded);
   EXPECT_THAT(refused.GetError().Message(), HasSubstr("'small': all 2 subscriptions are taken"));
   ASSERT_TRUE(bus.ReserveSubscriptions(5));
   EXPECT_EQ(bus.GetStats().subscriptionsMax, 5u);
-  const auto accepted = bus.Subscribe(kOther, [](void*, const Event&) {}, nullptr);
+  const auto accepted = bus.Subscribe(
+      kOther, [](void*, const Event&) {}, nullptr);
   EXPECT_TRUE(accepted);
   ASSERT_TRUE(bus.Emit({.type = kPong, .data = 3}));
   bus.ProcessEvents();
@@ -204,7 +208,8 @@ TEST(EventBus, Eg_ABatchTurnsSimultaneousEventsIntoOnePass) {
   {
     const EventBatch batch(bus);
     const EventBatch nested(bus);
-    for (int i = 0; i < 100; ++i) EXPECT_TRUE(bus.Emit({.type = kPing, .data = i, .key = std::uint64_t(i % 3)}));
+    for (int i = 0; i < 100; ++i)
+      EXPECT_TRUE(bus.Emit({.type = kPing, .data = i, .key = std::uint64_t(i % 3)}));
     EXPECT_EQ(bus.ProcessEvents(), 0u);
   }
   EXPECT_EQ(bus.ProcessEvents(), 3u);

@@ -1,6 +1,6 @@
-// EventBus against a model: random programs of emissions (plain, pinned, coalescing), cascades out of handlers,
-// batches, re-allocations and drains, a million operations per mode. Every result, every counter and the order of
-// every delivery must agree.
+// EventBus against a model: random programs of emissions (plain, pinned, coalescing), cascades out of
+// handlers, batches, re-allocations and drains, a million operations per mode. Every result, every counter
+// and the order of every delivery must agree.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -59,7 +59,8 @@ class Model {
 
   EmitResult::Value Emit(const Event& event) {
     ++emitted;
-    std::uint16_t flags = static_cast<std::uint16_t>((event.flags & kEventFlagsPublic) | PolicyOf(event.type));
+    std::uint16_t flags =
+        static_cast<std::uint16_t>((event.flags & kEventFlagsPublic) | PolicyOf(event.type));
     if (batchDepth != 0) flags |= kEventCoalesce;
     if ((flags & kEventCoalesce) != 0) {
       const auto same = std::find_if(queue_.begin(), queue_.end(), [&](const Item& item) {
@@ -203,11 +204,13 @@ struct Driver {
 };
 
 bool SameEvent(const Event& a, const Event& b) {
-  return a.type == b.type && a.flags == b.flags && a.data == b.data && a.key == b.key && a.origins == b.origins;
+  return a.type == b.type && a.flags == b.flags && a.data == b.data && a.key == b.key &&
+         a.origins == b.origins;
 }
 
 // Runs `operations` random operations; returns the number of the first that disagrees, or `operations`.
-std::uint64_t FirstDisagreement(Mode mode, std::uint64_t operations, std::uint64_t seed, Fault fault = Fault::None) {
+std::uint64_t FirstDisagreement(Mode mode, std::uint64_t operations, std::uint64_t seed,
+                                Fault fault = Fault::None) {
   Random random(seed);
   LogCapture log;
   EventBus bus(EventBusOptions{.cascadeDepthMax = kCascadeDepthMax, .log = log.Sink()});
@@ -240,8 +243,8 @@ std::uint64_t FirstDisagreement(Mode mode, std::uint64_t operations, std::uint64
       const std::size_t count = bus.ProcessEvents();
       model.Process(expected);
       deliveredTotal += expected.size();
-      if (count != expected.size() ||
-          !std::equal(expected.begin(), expected.end(), driver.delivered.begin(), driver.delivered.end(), SameEvent)) {
+      if (count != expected.size() || !std::equal(expected.begin(), expected.end(), driver.delivered.begin(),
+                                                  driver.delivered.end(), SameEvent)) {
         break;
       }
     } else if (roll < 925) {
@@ -265,10 +268,12 @@ std::uint64_t FirstDisagreement(Mode mode, std::uint64_t operations, std::uint64
       bus.BeginFrame();
     }
     const EventBus::QueueStats stats = bus.GetStats();
-    if (stats.eventCount != model.Size() || stats.capacity != model.Capacity() || stats.emitted != model.emitted ||
-        stats.coalesced != model.coalesced || stats.discarded != model.discarded || stats.rejected != model.rejected ||
+    if (stats.eventCount != model.Size() || stats.capacity != model.Capacity() ||
+        stats.emitted != model.emitted || stats.coalesced != model.coalesced ||
+        stats.discarded != model.discarded || stats.rejected != model.rejected ||
         stats.delivered != deliveredTotal ||
-        stats.emitted != stats.delivered + stats.discarded + stats.rejected + stats.coalesced + stats.eventCount) {
+        stats.emitted !=
+            stats.delivered + stats.discarded + stats.rejected + stats.coalesced + stats.eventCount) {
       break;
     }
   }

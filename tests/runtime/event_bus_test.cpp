@@ -23,7 +23,8 @@ TEST(EventBus, Eb_StrictRejectsAndKeepsTheOld) {
   EXPECT_EQ(Emit(bus, kPing, 1), EmitResult::Accepted);
   EXPECT_EQ(Emit(bus, kPing, 2), EmitResult::Accepted);
   EXPECT_EQ(Emit(bus, kPing, 3), EmitResult::Rejected);
-  EXPECT_THAT(log.last, HasSubstr("event bus 'tight' rejects events: 2 queued, capacity 2 with growth, mode Strict"));
+  EXPECT_THAT(log.last,
+              HasSubstr("event bus 'tight' rejects events: 2 queued, capacity 2 with growth, mode Strict"));
   bus.ProcessEvents();
   EXPECT_THAT(recorder.data, ElementsAre(1, 2));
 }
@@ -85,12 +86,14 @@ TEST(EventBus, Ed_StatsAccountForEveryEvent) {
   LogCapture log;
   EventBus bus(EventBusOptions{.log = log.Sink()});
   bus.PreAllocate(4, Mode::Discard);
-  for (int i = 0; i < 10; ++i) static_cast<void>(bus.Emit({.type = kPing, .flags = kEventCoalesce, .key = std::uint64_t(i % 6)}));
+  for (int i = 0; i < 10; ++i)
+    static_cast<void>(bus.Emit({.type = kPing, .flags = kEventCoalesce, .key = std::uint64_t(i % 6)}));
   bus.ProcessEvents();
   for (int i = 0; i < 3; ++i) static_cast<void>(bus.Emit({.type = kPing}));
   const EventBus::QueueStats stats = bus.GetStats();
   EXPECT_EQ(stats.emitted, 13u);
-  EXPECT_EQ(stats.emitted, stats.delivered + stats.discarded + stats.rejected + stats.coalesced + stats.eventCount);
+  EXPECT_EQ(stats.emitted,
+            stats.delivered + stats.discarded + stats.rejected + stats.coalesced + stats.eventCount);
   EXPECT_EQ(stats.eventCount, 3u);
   EXPECT_EQ(stats.peak, 4u);
   EXPECT_EQ(stats.utilization, 0.75f);
@@ -118,7 +121,9 @@ TEST(EventBus, Ei_SixThousandEventsAFrameWithoutAnyAllocation) {
   std::vector<Node> nodes(kNodes);
   for (std::size_t i = 0; i < kNodes; ++i) {
     nodes[i].subscription =
-        bus.Subscribe<&Node::OnEvent>(MakeEventType(EventCategory::User, static_cast<std::uint32_t>(i)), &nodes[i]).Value();
+        bus.Subscribe<&Node::OnEvent>(MakeEventType(EventCategory::User, static_cast<std::uint32_t>(i)),
+                                      &nodes[i])
+            .Value();
   }
   std::uint64_t allocations = 0;
   bool accepted = true;
@@ -128,7 +133,10 @@ TEST(EventBus, Ei_SixThousandEventsAFrameWithoutAnyAllocation) {
     for (int frame = 0; frame < 20; ++frame) {
       bus.BeginFrame();
       for (std::size_t i = 0; i < kEvents; ++i) {
-        accepted = bus.Emit({.type = MakeEventType(EventCategory::User, static_cast<std::uint32_t>(i % kNodes)), .data = 1}) && accepted;
+        accepted =
+            bus.Emit({.type = MakeEventType(EventCategory::User, static_cast<std::uint32_t>(i % kNodes)),
+                      .data = 1}) &&
+            accepted;
       }
       delivered += bus.ProcessEvents();
     }

@@ -296,7 +296,8 @@ TEST(EventBus, E9_OverflowWarnsOncePerFrameWithoutAllocating) {
   }
   EXPECT_EQ(log.lines, 10u);
   EXPECT_EQ(log.lastLevel, LogLevel::Warning);
-  EXPECT_THAT(log.last, HasSubstr("'storm' is full: 9 events queued, capacity 8; growing from fallback 'growth'"));
+  EXPECT_THAT(log.last,
+              HasSubstr("'storm' is full: 9 events queued, capacity 8; growing from fallback 'growth'"));
   EXPECT_EQ(allocations, 0u);
 }
 
@@ -351,7 +352,8 @@ TEST(EventBus, E13_PreAllocateBelowThePendingCountChangesNothing) {
   const Result<void> shrunk = bus.TryPreAllocate(5, Mode::Strict);
   ASSERT_FALSE(shrunk);
   EXPECT_EQ(shrunk.GetError().Code(), ErrorCode::InvalidArgument);
-  EXPECT_THAT(shrunk.GetError().Message(), HasSubstr("6 events are queued and would not fit a capacity of 5"));
+  EXPECT_THAT(shrunk.GetError().Message(),
+              HasSubstr("6 events are queued and would not fit a capacity of 5"));
   EXPECT_EQ(bus.GetStats().capacity, 8u);
   EXPECT_EQ(bus.ProcessEvents(), 6u);
 }
@@ -392,9 +394,9 @@ TEST(EventBus, E17_DiscardNeverDropsAPinnedEvent) {
   ASSERT_EQ(Emit(bus, kPing, 1), EmitResult::Accepted);
   ASSERT_EQ(Emit(bus, kPing, 2, kEventPinned), EmitResult::Accepted);
   ASSERT_EQ(Emit(bus, kPing, 3), EmitResult::Accepted);
-  EXPECT_EQ(Emit(bus, kPing, 4), EmitResult::AcceptedOlderDropped);                 // 1 goes
-  EXPECT_EQ(Emit(bus, kPing, 5, kEventPinned), EmitResult::AcceptedOlderDropped);   // 3 goes
-  EXPECT_EQ(Emit(bus, kPing, 6), EmitResult::AcceptedOlderDropped);                 // 4 goes
+  EXPECT_EQ(Emit(bus, kPing, 4), EmitResult::AcceptedOlderDropped);                // 1 goes
+  EXPECT_EQ(Emit(bus, kPing, 5, kEventPinned), EmitResult::AcceptedOlderDropped);  // 3 goes
+  EXPECT_EQ(Emit(bus, kPing, 6), EmitResult::AcceptedOlderDropped);                // 4 goes
   EXPECT_EQ(bus.ProcessEvents(), 4u);
   EXPECT_THAT(recorder.data, ElementsAre(0, 2, 5, 6));
 }

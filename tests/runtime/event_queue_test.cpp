@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <initializer_list>
 #include <vector>
 
 #include "test_support.h"
@@ -11,8 +12,8 @@ namespace stadial::runtime {
 namespace {
 
 using arenas::AllocationMode;
-using testing::TestArena;
 using ::testing::ElementsAre;
+using testing::TestArena;
 
 constexpr EventType kPing = MakeEventType(EventCategory::User, 1);
 
@@ -27,8 +28,9 @@ std::vector<std::int64_t> TakeAll(EventQueue& queue) {
 }
 
 TEST(EventQueue, E6_CalculateBytesIsWhatTheConstructorTakes) {
-  for (const AllocationMode mode : {AllocationMode::Strict, AllocationMode::Fallback, AllocationMode::Discard}) {
-    for (const std::size_t capacity : {0, 1, 7, 64, 1000}) {
+  for (const AllocationMode mode :
+       {AllocationMode::Strict, AllocationMode::Fallback, AllocationMode::Discard}) {
+    for (const std::size_t capacity : std::initializer_list<std::size_t>{0, 1, 7, 64, 1000}) {
       const EventQueue::Options options{.capacity = capacity, .mode = mode, .coalesceKeysMax = 16};
       const std::size_t bytes = EventQueue::CalculateBytes(options, nullptr);
       TestArena exact(bytes);
@@ -51,9 +53,11 @@ TEST(EventQueue, TakesOnlyWhatStandsBeforeTheEnd) {
   EXPECT_THAT(TakeAll(queue), ElementsAre(3, 4));
 }
 
-// The one slot more than the capacity: filling the queue from inside a visitor must not touch the visitor's event.
+// The one slot more than the capacity: filling the queue from inside a visitor must not touch the visitor's
+// event.
 TEST(EventQueue, E7_TheVisitedEventOutlivesAFullRing) {
-  for (const AllocationMode mode : {AllocationMode::Strict, AllocationMode::Fallback, AllocationMode::Discard}) {
+  for (const AllocationMode mode :
+       {AllocationMode::Strict, AllocationMode::Fallback, AllocationMode::Discard}) {
     for (std::size_t start = 0; start < 4; ++start) {  // every position of the ring's wrap
       TestArena arena(1 << 18);
       EventQueue queue = MakeQueue(arena, 3, mode);

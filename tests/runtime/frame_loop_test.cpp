@@ -17,22 +17,24 @@
 namespace stadial::runtime {
 namespace {
 
+using ::testing::HasSubstr;
 using testing::Random;
 using testing::Repetitions;
 using testing::TestArena;
 using testing::TestSeed;
-using ::testing::HasSubstr;
 
 constexpr std::size_t kLaneBytes = 4096;
 
 // A loop over heap memory, without gate, witness or compile memory.
 struct Loop {
-  explicit Loop(std::uint32_t framesInFlight, std::uint64_t deadlineNs = kWaitDeadlineNsDefault, std::uint32_t laneCount = 1)
+  explicit Loop(std::uint32_t framesInFlight, std::uint64_t deadlineNs = kWaitDeadlineNsDefault,
+                std::uint32_t laneCount = 1)
       : table(1 << 16) {
     const std::size_t bytes = kLaneBytes * laneCount;
     memory.reset(static_cast<std::byte*>(std::aligned_alloc(arenas::PageSize(), bytes * framesInFlight)));
     for (std::uint32_t i = 0; i < framesInFlight; ++i) {
-      slots.push_back(arenas::LaneSet::Carve("frame", memory.get() + i * bytes, bytes, laneCount, table.Get()).Value());
+      slots.push_back(
+          arenas::LaneSet::Carve("frame", memory.get() + i * bytes, bytes, laneCount, table.Get()).Value());
     }
     EXPECT_TRUE(phases.Transition(Phase::Compile));
     loop = std::make_unique<FrameLoop>(slots, phases, FrameLoop::Parts{.audit = &audit},
@@ -51,8 +53,8 @@ struct Loop {
   std::unique_ptr<FrameLoop> loop;
 };
 
-// A device that completes late and out of step. Each frame leaves memory that the device "reads" when it gets there:
-// whoever rewinds a slot too early is found by what stands in that memory then.
+// A device that completes late and out of step. Each frame leaves memory that the device "reads" when it gets
+// there: whoever rewinds a slot too early is found by what stands in that memory then.
 class LateDevice final : public CompletionSource {
  public:
   LateDevice(std::uint64_t seed, bool lies) : random_(seed), lies_(lies) {}
@@ -137,7 +139,8 @@ std::uint64_t RunLate(std::uint32_t framesInFlight, std::uint64_t frames, std::u
 TEST(FrameLoop, R5_ASlotIsRewoundOnlyWhenItsValueIsReached) {
   const std::uint64_t seed = TestSeed(31);
   for (std::uint32_t framesInFlight = 1; framesInFlight <= kFramesInFlightMax; ++framesInFlight) {
-    EXPECT_EQ(RunLate(framesInFlight, Repetitions(20'000), seed + framesInFlight, false), 0u) << framesInFlight;
+    EXPECT_EQ(RunLate(framesInFlight, Repetitions(20'000), seed + framesInFlight, false), 0u)
+        << framesInFlight;
   }
 }
 
@@ -222,7 +225,8 @@ TEST(FrameLoop, OtherErrorsOfTheSourcePassThrough) {
 TEST(FrameLoop, R4_BeginNeedsTheRightPhase) {
   TestArena table(1 << 14);
   alignas(4096) static std::byte memory[4096];
-  std::vector<arenas::LaneSet> slots{arenas::LaneSet::Carve("frame", memory, sizeof memory, 1, table.Get()).Value()};
+  std::vector<arenas::LaneSet> slots{
+      arenas::LaneSet::Carve("frame", memory, sizeof memory, 1, table.Get()).Value()};
   PhaseMachine phases;
   FrameLoop loop(slots, phases, {}, {});
   const Result<FrameContext*> early = loop.Begin();
@@ -271,7 +275,8 @@ TEST(FrameLoop, ExcludedTimeIsNotTheRuntimes) {
   EXPECT_EQ(world.audit.Frames().steady, 3u);
   EXPECT_GE(world.audit.FrameTimes().PercentileNs(0.0), 1'990'000.0);
   // The busy wait is counted in the frame and not in the overhead, whatever else this machine was doing.
-  EXPECT_LE(world.audit.OverheadTimes().PercentileNs(0.0), world.audit.FrameTimes().PercentileNs(0.0) - 1'980'000.0);
+  EXPECT_LE(world.audit.OverheadTimes().PercentileNs(0.0),
+            world.audit.FrameTimes().PercentileNs(0.0) - 1'980'000.0);
 }
 
 TEST(FrameLoop, WaitingForASlotIsExcludedToo) {

@@ -49,7 +49,8 @@ TEST(Log, E9_LoggingNeverAllocates) {
   std::uint64_t allocations = 0;
   {
     const CountedScope counted;
-    for (int i = 0; i < 100; ++i) LogSink().Format(LogLevel::Info, "%d %s %zu %#x", i, "text", sizeof i, 255u);
+    for (int i = 0; i < 100; ++i)
+      LogSink().Format(LogLevel::Info, "%d %s %zu %#x", i, "text", sizeof i, 255u);
     allocations = counted.Allocations() + counted.Frees();
   }
   ::testing::internal::GetCapturedStderr();

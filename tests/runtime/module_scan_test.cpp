@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include "gate/gate_forms.h"
 #include "stadial/runtime/gate.h"
@@ -110,24 +111,30 @@ TEST(ModuleScan, R6_BlocksOfADeepBoundLibraryGoBackToTheirOwner) {
   ASSERT_TRUE(library.IsLoaded()) << ::dlerror();
   const auto allocate = library.Find<void*(std::size_t)>("BypassingAllocate");
   const std::uint64_t before = ForeignBlocksFreed();
-  for (const std::size_t bytes : {std::size_t{24}, std::size_t{5000}, std::size_t{1} << 20}) {
-    auto* block = static_cast<char*>(allocate(bytes));
-    ASSERT_NE(block, nullptr);
-    EXPECT_GE(::malloc_usable_size(block), bytes);
-    std::memset(block, 'f', bytes);
-    block = static_cast<char*>(Escape(std::realloc(block, 2 * bytes)));
-    ASSERT_NE(block, nullptr);
-    EXPECT_EQ(block[bytes - 1], 'f');
-    std::free(Escape(block));
-  }
+  const auto passBlocks = [&] {
+    for (const std::size_t bytes : {std::size_t{24}, std::size_t{5000}, std::size_t{1} << 20}) {
+      auto* block = static_cast<char*>(allocate(bytes));
+      ASSERT_NE(block, nullptr);
+      EXPECT_GE(::malloc_usable_size(block), bytes);
+      std::memset(block, 'f', bytes);
+      block = static_cast<char*>(Escape(std::realloc(block, 2 * bytes)));
+      ASSERT_NE(block, nullptr);
+      EXPECT_EQ(block[bytes - 1], 'f');
+      std::free(Escape(block));
+    }
+  };
+  passBlocks();  // from the program break, and mapped
+  EXPECT_EQ(ForeignBlocksFreed() - before, 6u);
+  std::thread(passBlocks).join();  // from an arena of the thread's own
+  EXPECT_EQ(ForeignBlocksFreed() - before, 12u);
   char* const copy = library.Find<char*(const char*)>("BypassingCopy")("text");
   EXPECT_STREQ(copy, "text");
   std::free(Escape(copy));
   // strdup lies in the C library, whose own calls do come to the gate: that copy was ours.
-  EXPECT_EQ(ForeignBlocksFreed() - before, 6u);
+  EXPECT_EQ(ForeignBlocksFreed() - before, 12u);
   // The gate still works for our own blocks.
   std::free(Escape(std::malloc(100)));
-  EXPECT_EQ(ForeignBlocksFreed() - before, 6u);
+  EXPECT_EQ(ForeignBlocksFreed() - before, 12u);
 }
 
 TEST(ModuleScan, R6_LibrariesWithTheirOwnMallocAreListed) {

@@ -15,10 +15,10 @@
 namespace stadial::runtime {
 namespace {
 
-using testing::LogCapture;
-using testing::Repetitions;
 using ::testing::HasSubstr;
+using testing::LogCapture;
 using ::testing::Not;
+using testing::Repetitions;
 
 RuntimeOptions Small(GatePolicy policy = GatePolicy::Trap) {
   RuntimeOptions options;
@@ -170,20 +170,26 @@ TEST_P(RuntimeOptionErrors, NameTheOptionAndItsRange) {
 INSTANTIATE_TEST_SUITE_P(
     Options, RuntimeOptionErrors,
     ::testing::Values(
-        BadOption{"NoFrames", [](RuntimeOptions& o) { o.framesInFlight = 0; }, "framesInFlight is 0; it must be 1 to 8"},
+        BadOption{"NoFrames", [](RuntimeOptions& o) { o.framesInFlight = 0; },
+                  "framesInFlight is 0; it must be 1 to 8"},
         BadOption{"ManyFrames", [](RuntimeOptions& o) { o.framesInFlight = 9; }, "framesInFlight is 9"},
         BadOption{"NoLanes", [](RuntimeOptions& o) { o.lanes = 0; }, "lanes is 0"},
         BadOption{"ManyLanes", [](RuntimeOptions& o) { o.lanes = 65; }, "lanes is 65; it must be 1 to 64"},
         BadOption{"NoSetup", [](RuntimeOptions& o) { o.setupBytes = 0; }, "setupBytes is 0"},
-        BadOption{"HugeSetup", [](RuntimeOptions& o) { o.setupBytes = ~std::size_t{0}; }, "setupBytes is 18446744073709551615"},
+        BadOption{"HugeSetup", [](RuntimeOptions& o) { o.setupBytes = ~std::size_t{0}; },
+                  "setupBytes is 18446744073709551615"},
         BadOption{"NoCompile", [](RuntimeOptions& o) { o.compileBytes = 0; }, "compileBytes is 0"},
         BadOption{"NoLane", [](RuntimeOptions& o) { o.frameLaneBytes = 0; }, "frameLaneBytes is 0"},
         BadOption{"NoFallback", [](RuntimeOptions& o) { o.fallbackBytes = 0; }, "fallbackBytes is 0"},
-        BadOption{"HugeEvents", [](RuntimeOptions& o) { o.eventCapacity = ~std::size_t{0}; }, "eventCapacity is"},
+        BadOption{"HugeEvents", [](RuntimeOptions& o) { o.eventCapacity = ~std::size_t{0}; },
+                  "eventCapacity is"},
         BadOption{"NoName", [](RuntimeOptions& o) { o.name = ""; }, "RuntimeOptions::name is empty"},
-        BadOption{"EventsBeyondSetup", [](RuntimeOptions& o) { o.eventCapacity = 1 << 20; }, "raise RuntimeOptions::setupBytes"},
-        BadOption{"LanesBeyondRegion", [](RuntimeOptions& o) { o.region.sizeBytes = std::size_t{16} << 20; }, "region"},
-        BadOption{"SegmentBeyondRegion", [](RuntimeOptions& o) { o.frameLaneBytes = std::size_t{1} << 39; }, "region"}),
+        BadOption{"EventsBeyondSetup", [](RuntimeOptions& o) { o.eventCapacity = 1 << 20; },
+                  "raise RuntimeOptions::setupBytes"},
+        BadOption{"LanesBeyondRegion", [](RuntimeOptions& o) { o.region.sizeBytes = std::size_t{16} << 20; },
+                  "region"},
+        BadOption{"SegmentBeyondRegion", [](RuntimeOptions& o) { o.frameLaneBytes = std::size_t{1} << 39; },
+                  "region"}),
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST(Runtime, AFailedCreateLeavesNothingBehind) {
@@ -362,8 +368,8 @@ TEST(Runtime, E17_ADirtyNodeIsNeverDropped) {
   EventBus& events = runtime->Events();
   ASSERT_TRUE(events.TryPreAllocate(8, EventBus::AllocationMode::Discard));
   int seen = 0;
-  const auto subscription =
-      events.Subscribe(EventType::NodeDirty, [](void* self, const Event&) { ++*static_cast<int*>(self); }, &seen);
+  const auto subscription = events.Subscribe(
+      EventType::NodeDirty, [](void* self, const Event&) { ++*static_cast<int*>(self); }, &seen);
   ASSERT_TRUE(events.Emit({.type = EventType::NodeDirty, .data = 1}));
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(events.Emit({.type = EventType::WindowResize}));
   events.ProcessEvents();

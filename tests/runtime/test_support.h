@@ -70,7 +70,8 @@ struct LogCapture {
 // An arena over a heap block of its own.
 class TestArena {
  public:
-  explicit TestArena(std::size_t bytes) : memory_(new std::byte[bytes]), arena_("test", memory_.get(), bytes) {}
+  explicit TestArena(std::size_t bytes)
+      : memory_(new std::byte[bytes]), arena_("test", memory_.get(), bytes) {}
   arenas::Arena& Get() { return arena_; }
 
  private:
@@ -79,15 +80,16 @@ class TestArena {
 };
 
 // Every claim of "0 allocations" starts with this: without an armed gate it would be empty.
-#define STADIAL_ASSERT_ARMED()                                                                  \
-  ASSERT_EQ(::stadial::runtime::RunGateSelfTest().state, ::stadial::runtime::GateState::Armed)  \
+#define STADIAL_ASSERT_ARMED()                                                                 \
+  ASSERT_EQ(::stadial::runtime::RunGateSelfTest().state, ::stadial::runtime::GateState::Armed) \
       << "this test proves nothing: " << ::stadial::runtime::RunGateSelfTest().why
 
 // Heap allocations and frees of this thread's code while it lives.
 class CountedScope {
  public:
   CountedScope()
-      : before_(CurrentThreadCounters()), scope_(GatePolicy::Count, GatePolicy::Count, Phase::Frame, "counted test") {}
+      : before_(CurrentThreadCounters()),
+        scope_(GatePolicy::Count, GatePolicy::Count, Phase::Frame, "counted test") {}
   std::uint64_t Allocations() const { return CurrentThreadCounters().allocations - before_.allocations; }
   std::uint64_t Frees() const { return CurrentThreadCounters().frees - before_.frees; }
 

@@ -31,13 +31,15 @@ TEST(TimeHistogram, PercentilesAreWithinOnePercentOfTheSortedSamples) {
   std::vector<double> samples;
   for (int i = 0; i < 100'000; ++i) {
     // Six decades, as frame times and hitches have.
-    const auto ns = static_cast<std::uint64_t>(std::pow(10.0, 2.0 + 6.0 * static_cast<double>(random.Below(1'000'000)) / 1e6));
+    const auto ns = static_cast<std::uint64_t>(
+        std::pow(10.0, 2.0 + 6.0 * static_cast<double>(random.Below(1'000'000)) / 1e6));
     histogram->Record(ns);
     samples.push_back(static_cast<double>(ns));
   }
   std::sort(samples.begin(), samples.end());
   for (const double fraction : {0.01, 0.5, 0.9, 0.99, 0.999}) {
-    const double exact = samples[static_cast<std::size_t>(std::ceil(fraction * static_cast<double>(samples.size()))) - 1];
+    const double exact =
+        samples[static_cast<std::size_t>(std::ceil(fraction * static_cast<double>(samples.size()))) - 1];
     EXPECT_NEAR(histogram->PercentileNs(fraction), exact, exact * 0.01) << fraction;
   }
   EXPECT_EQ(static_cast<double>(histogram->MaxNs()), samples.back());

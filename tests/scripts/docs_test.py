@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""What the documents say must be true of the tree: the hello program they show, the files and flags they name."""
+"""What the documents say must be true of the tree: the hello program they show, the files and flags they name.
+
+With --update, README.md is given the present text of hello instead.
+"""
 import pathlib
 import re
 import subprocess
+import sys
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -25,7 +29,8 @@ def documents():
 class Hello(unittest.TestCase):
     def test_readme_shows_the_program_that_is_tested(self):
         blocks = [body for language, body in CODE_BLOCK.findall(read("README.md")) if language == "cpp"]
-        self.assertIn(read(HELLO), blocks, f"README.md must show {HELLO} as it is")
+        self.assertEqual(len(blocks), 1)
+        self.assertTrue(blocks[0] == read(HELLO), f"README.md must show {HELLO} as it is: run tests/scripts/docs_test.py --update")
 
     def test_at_most_60_lines(self):
         self.assertLessEqual(len(read(HELLO).splitlines()), 60)
@@ -70,7 +75,9 @@ def code_value(expression, code):
     expression = re.sub(r"\b(\d+)_(KiB|MiB|GiB)\b", lambda m: str(int(m[1]) * SUFFIXES[m[2]]), expression)
     expression = re.sub(r"\b(\d+)(?:u|l|ul|ull)\b", r"\1", expression, flags=re.IGNORECASE)
     for name in re.findall(r"\bk[A-Z]\w*", expression):
-        constant = re.search(rf"constexpr [\w:]+ {name} = ([^;]+);", code)
+        constant = re.search(rf"constexpr [\w:]+ {name}\s*=\s*([^;]+);", code)
+        if constant is None:
+            raise ValueError(f"no constant {name} in the headers")
         expression = expression.replace(name, f"({code_value(constant.group(1), code)})")
     if not re.fullmatch(r"[\d\s()*+<-]+", expression):
         raise ValueError(f"not a number: {expression}")
@@ -94,10 +101,27 @@ class Capacities(unittest.TestCase):
             with self.subTest(option=f"{struct}::{field}"):
                 body = re.search(rf"^struct {struct} \{{\n(.*?)^\}};", code, re.MULTILINE | re.DOTALL)
                 self.assertIsNotNone(body, f"no struct {struct}")
-                member = re.search(rf"\b{field} = ([^;]+);", body.group(1))
+                member = re.search(rf"\b{field}\s*=\s*([^;]+);", body.group(1))
                 self.assertIsNotNone(member, f"{struct} has no {field} with a default")
                 written = written_value(default.strip())
                 self.assertEqual(code_value(member.group(1), code), 0 if written is None else written)
+
+    def test_fixed_bounds_are_those_of_the_code(self):
+        code = headers()
+        rows = re.findall(r"^\| [^|]+ \| `(k\w+)` \| ([^|]+) \|", read("ARCHITECTURE.md"), re.MULTILINE)
+        self.assertGreaterEqual(len(rows), 8)
+        for name, value in rows:
+            with self.subTest(constant=name):
+                self.assertEqual(code_value(name, code), written_value(value.strip()))
+
+    def test_no_capacity_is_left_out(self):
+        # These describe one object that is being made; they are not capacities of ours.
+        single_objects = {"SegmentOptions", "BufferOptions", "ImageOptions", "ComputePipelineOptions", "FrameHistoryOptions"}
+        page = read("ARCHITECTURE.md")
+        for struct, body in re.findall(r"^struct (\w*(?:Options|Sizing)) \{\n(.*?)^\};", headers(), re.MULTILINE | re.DOTALL):
+            for field in re.findall(r"^\s+[\w:]+\s+(\w+(?:Max|Bytes|Capacity))\s*=", body, re.MULTILINE):
+                if struct not in single_objects:
+                    self.assertIn(f"`{struct}::{field}`", page)
 
     def test_the_evaluator(self):
         code = "inline constexpr std::size_t kThing = 1'024;"
@@ -114,5 +138,13 @@ class Scripts(unittest.TestCase):
             self.assertIn(f"usage: scripts/{name}.sh", shown.stdout)
 
 
+def update():
+    page = CODE_BLOCK.sub(lambda found: f"```cpp\n{read(HELLO)}```" if found[1] == "cpp" else found[0], read("README.md"))
+    (ROOT / "README.md").write_text(page, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    unittest.main()
+    if sys.argv[1:] == ["--update"]:
+        update()
+    else:
+        unittest.main()

@@ -1,5 +1,6 @@
-// The guide's own tests of EventBus pre-allocation, its evident slips mended: unused variables removed, results that
-// must not be discarded looked at, signs of comparisons, and the Discard test now looks at which event went.
+// The guide's own tests of EventBus pre-allocation, its evident slips mended: unused variables removed,
+// results that must not be discarded looked at, signs of comparisons, and the Discard test now looks at which
+// event went.
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -67,7 +68,9 @@ TEST_F(EventBusPreAllocationTest, DiscardModeDropsOldest) {
   std::vector<std::int64_t> delivered;
   auto subscription = eventBus.Subscribe(
       EventType::NodeDirty,
-      [](void* self, const Event& event) { static_cast<std::vector<std::int64_t>*>(self)->push_back(event.data); },
+      [](void* self, const Event& event) {
+        static_cast<std::vector<std::int64_t>*>(self)->push_back(event.data);
+      },
       &delivered);
   ASSERT_TRUE(subscription);
   eventBus.ProcessEvents();

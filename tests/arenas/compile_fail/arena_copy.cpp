@@ -4,4 +4,6 @@
 #ifdef FAIL_COPY
 void Copy(const stadial::arenas::Arena& arena) { stadial::arenas::Arena copy = arena; }
 #endif
-void Move(stadial::arenas::Arena& arena) { stadial::arenas::Arena moved = static_cast<stadial::arenas::Arena&&>(arena); }
+void Move(stadial::arenas::Arena& arena) {
+  stadial::arenas::Arena moved = static_cast<stadial::arenas::Arena&&>(arena);
+}

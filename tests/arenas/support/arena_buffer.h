@@ -13,11 +13,12 @@ namespace stadial::arenas::testing {
 class ArenaBuffer {
  public:
   explicit ArenaBuffer(std::size_t bytes = 1_MiB, const char* name = "test")
-      : bytes_(bytes), memory_(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kAlignment}))),
+      : bytes_(bytes),
+        memory_(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kAlignment}))),
         arena(name, memory_, bytes) {}
   ~ArenaBuffer() {
     arena = Arena();
-    ::operator delete(memory_, std::align_val_t{kAlignment});
+    ::operator delete (memory_, std::align_val_t{kAlignment});
   }
   ArenaBuffer(const ArenaBuffer&) = delete;
   ArenaBuffer& operator=(const ArenaBuffer&) = delete;

@@ -1,6 +1,7 @@
-// Op-programs: random sequences of operations run on a thing and on a simple model of it at once. A program returns
-// what differed first, or nothing. The seed is printed and named in every failure; STADIAL_TEST_SEED reruns it. Each
-// program is also run with a model that is broken on purpose (the canary) and must then report a difference.
+// Op-programs: random sequences of operations run on a thing and on a simple model of it at once. A program
+// returns what differed first, or nothing. The seed is printed and named in every failure; STADIAL_TEST_SEED
+// reruns it. Each program is also run with a model that is broken on purpose (the canary) and must then
+// report a difference.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -62,7 +63,8 @@ void ExpectAgreement(const char* what, Program&& program, int rounds = 8) {
   }
 }
 
-// The same program with its broken model: some round must notice (one with a capacity of 1, say, may not be able to).
+// The same program with its broken model: some round must notice (one with a capacity of 1, say, may not be
+// able to).
 template <class Program>
 void ExpectCanary(const char* what, Program&& program, int rounds = 8) {
   const std::uint64_t seed = ProgramSeed();
@@ -71,7 +73,8 @@ void ExpectCanary(const char* what, Program&& program, int rounds = 8) {
     OpRandom random(seed + static_cast<std::uint64_t>(round) * 0x10001);
     difference = program(random);
   }
-  EXPECT_NE(difference, "") << what << ": a broken model went unnoticed, so the test proves nothing; seed " << seed;
+  EXPECT_NE(difference, "") << what << ": a broken model went unnoticed, so the test proves nothing; seed "
+                            << seed;
 }
 
 }  // namespace stadial::arenas::testing

@@ -43,7 +43,8 @@ __attribute__((no_sanitize("address", "thread")))
 #else
 __attribute__((no_sanitize_address, no_sanitize_thread))
 #endif
-inline void TouchEveryPage(std::byte* base, std::size_t bytes, std::size_t pageBytes) {
+inline void
+TouchEveryPage(std::byte* base, std::size_t bytes, std::size_t pageBytes) {
   for (std::size_t offset = 0; offset < bytes; offset += pageBytes) {
     *(static_cast<volatile std::byte*>(base) + offset) = std::byte{1};
   }
@@ -64,7 +65,8 @@ inline std::vector<Mapping> ReadMappings() {
     Mapping mapping;
     char access[8] = "";
     int nameAt = 0;
-    if (std::sscanf(line, "%lx-%lx %7s %*s %*s %*s %n", &mapping.begin, &mapping.end, access, &nameAt) < 3) continue;
+    if (std::sscanf(line, "%lx-%lx %7s %*s %*s %*s %n", &mapping.begin, &mapping.end, access, &nameAt) < 3)
+      continue;
     mapping.access = access;
     mapping.name = nameAt > 0 ? std::string(line + nameAt) : "";
     while (!mapping.name.empty() && mapping.name.back() == '\n') mapping.name.pop_back();
@@ -74,8 +76,8 @@ inline std::vector<Mapping> ReadMappings() {
   return mappings;
 }
 
-// From now on any mmap, munmap, mprotect, mremap, madvise or brk kills this process with SIGSYS. For the statement of
-// an EXPECT_EXIT only: it cannot be undone.
+// From now on any mmap, munmap, mprotect, mremap, madvise or brk kills this process with SIGSYS. For the
+// statement of an EXPECT_EXIT only: it cannot be undone.
 inline bool ForbidVmSystemCalls() {
   const auto number = [](long value) { return static_cast<unsigned>(value); };
   const auto killIf = [&](long value, unsigned char distance) {
@@ -93,7 +95,8 @@ inline bool ForbidVmSystemCalls() {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
   };
   sock_fprog program{.len = sizeof filter / sizeof filter[0], .filter = filter};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 }  // namespace stadial::arenas::testing

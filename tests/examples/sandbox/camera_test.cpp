@@ -39,8 +39,8 @@ TEST(ParseCamera, ReadsBothForms) {
 }
 
 TEST(ParseCamera, NamesWhatIsWrong) {
-  for (const char* text : {"", "1", "1,2", "1,2,3,4,5", "1,2,3,4,5,6,7,8", "a,b,c", "1,2,3x", "1,,3", "1,2,nan", "inf,2,3",
-                           "1,2,3,", "1e99,2,3"}) {
+  for (const char* text : {"", "1", "1,2", "1,2,3,4,5", "1,2,3,4,5,6,7,8", "a,b,c", "1,2,3x", "1,,3",
+                           "1,2,nan", "inf,2,3", "1,2,3,", "1e99,2,3"}) {
     EXPECT_THAT(CameraError(text), HasSubstr("neither yaw,pitch,distance[,fov] nor px,py,pz,tx,ty,tz[,fov]"));
   }
   EXPECT_THAT(CameraError("0,90,10"), HasSubstr("pitch 90 must lie in -89..89"));
@@ -52,7 +52,8 @@ TEST(ParseCamera, NamesWhatIsWrong) {
 }
 
 TEST(MakeCamera, IsARightHandedOrthonormalFrame) {
-  for (const char* text : {"0,0,10", "90,30,10", "305,-60,5", "200,89,5", "0,0,10,0,0,0", "0,0,0,0,0,-10", "3,4,5,-6,7,8"}) {
+  for (const char* text :
+       {"0,0,10", "90,30,10", "305,-60,5", "200,89,5", "0,0,10,0,0,0", "0,0,0,0,0,-10", "3,4,5,-6,7,8"}) {
     const Camera camera = MakeCamera(ParseCamera(text).Value());
     EXPECT_NEAR(Length(camera.forward), 1.0F, 1e-5F) << text;
     EXPECT_NEAR(Length(camera.right), 1.0F, 1e-5F);
@@ -109,12 +110,13 @@ struct Pixel {
   float x, y, depth;
 };
 Pixel Project(const FrameUniforms& frame, Vec3 p) {
-  const auto v3 = [](const float (&v)[4]) { return Vec3{v[0], v[1], v[2]}; };
+  const auto v3 = [](const float(&v)[4]) { return Vec3{v[0], v[1], v[2]}; };
   const Vec3 v = p - v3(frame.previousPosition);
   const float depth = Dot(v, v3(frame.previousForward));
   const float x = Dot(v, v3(frame.previousRight)) / depth;
   const float y = -Dot(v, v3(frame.previousUp)) / depth;
-  return {(x + 1) * 0.5F * static_cast<float>(frame.image[0]), (y + 1) * 0.5F * static_cast<float>(frame.image[1]), depth};
+  return {(x + 1) * 0.5F * static_cast<float>(frame.image[0]),
+          (y + 1) * 0.5F * static_cast<float>(frame.image[1]), depth};
 }
 
 TEST(AimAtWorld, ShowsEverythingAndNoLessThanItMust) {
@@ -134,7 +136,8 @@ TEST(AimAtWorld, ShowsEverythingAndNoLessThanItMust) {
         for (std::int32_t y = 0; y < 128; y += 2) {
           for (std::int32_t x = 0; x < 128; x += 2) {
             if (CellOf(world, world.Cells(), x, y, z) == 0) continue;
-            const Pixel p = Project(frame, {static_cast<float>(x) + 0.5F, static_cast<float>(y) + 0.5F, static_cast<float>(z) + 0.5F});
+            const Pixel p = Project(frame, {static_cast<float>(x) + 0.5F, static_cast<float>(y) + 0.5F,
+                                            static_cast<float>(z) + 0.5F});
             ASSERT_GT(p.depth, 0.0F);
             nearest = std::min({nearest, p.x / static_cast<float>(width), p.y / static_cast<float>(height),
                                 1 - p.x / static_cast<float>(width), 1 - p.y / static_cast<float>(height)});
@@ -148,7 +151,8 @@ TEST(AimAtWorld, ShowsEverythingAndNoLessThanItMust) {
 }
 
 TEST(AimAtWorld, LeavesWhatTheUserChose) {
-  const World world = BuildWorld(MakeTestScene({32, 32, 32}, {{0, 0, 0, kTestStone}, {31, 31, 31, kTestStone}}));
+  const World world =
+      BuildWorld(MakeTestScene({32, 32, 32}, {{0, 0, 0, kTestStone}, {31, 31, 31, kTestStone}}));
   CameraSpec orbit = ParseCamera("0,0,77").Value();
   AimAtWorld(world, 1.0F, orbit);
   EXPECT_EQ(orbit.distance, 77.0F);
@@ -159,7 +163,8 @@ TEST(AimAtWorld, LeavesWhatTheUserChose) {
 }
 
 TEST(MakeFrameUniforms, SaysWhatTheFrameIs) {
-  const World world = BuildWorld(MakeTestScene({40, 32, 32}, {{0, 0, 0, kTestSand}, {39, 31, 31, kTestWater}}));
+  const World world =
+      BuildWorld(MakeTestScene({40, 32, 32}, {{0, 0, 0, kTestSand}, {39, 31, 31, kTestWater}}));
   FrameParameters parameters;
   parameters.width = 100;
   parameters.height = 50;

@@ -19,7 +19,8 @@ std::vector<std::byte> ReadFile(const char* path) {
   std::ifstream file(path, std::ios::binary);
   EXPECT_TRUE(file) << path;
   std::vector<std::byte> bytes;
-  for (std::istreambuf_iterator<char> c(file), end; c != end; ++c) bytes.push_back(static_cast<std::byte>(*c));
+  for (std::istreambuf_iterator<char> c(file), end; c != end; ++c)
+    bytes.push_back(static_cast<std::byte>(*c));
   return bytes;
 }
 
@@ -27,7 +28,8 @@ std::vector<std::byte> ReadFile(const char* path) {
 TEST(DefaultScene, TheFileIsWhatTheGeneratorMakes) {
   auto made = WriteVox(MakeDefaultScene());
   ASSERT_TRUE(made) << made.GetError().Message();
-  EXPECT_TRUE(made.Value() == ReadFile(SANDBOX_DEFAULT_SCENE)) << "run make_default_scene " << SANDBOX_DEFAULT_SCENE;
+  EXPECT_TRUE(made.Value() == ReadFile(SANDBOX_DEFAULT_SCENE))
+      << "run make_default_scene " << SANDBOX_DEFAULT_SCENE;
   EXPECT_LT(made.Value().size(), 300u * 1000u);
 }
 
@@ -63,7 +65,8 @@ TEST(DefaultScene, KeepsMovingAndStaysInPlace) {
   AutomatonCpu automaton(world, 1);
   const auto inLayer = [&](MaterialClass cls, std::int32_t z) {
     std::uint32_t count = 0;
-    for (std::int32_t i = 0; i < 128 * 128; ++i) count += ClassAt(world, automaton.Cells(), i % 128, i / 128, z) == cls;
+    for (std::int32_t i = 0; i < 128 * 128; ++i)
+      count += ClassAt(world, automaton.Cells(), i % 128, i / 128, z) == cls;
     return count;
   };
   std::uint32_t pouring = 0;
@@ -73,8 +76,9 @@ TEST(DefaultScene, KeepsMovingAndStaysInPlace) {
     if (step % 25 != 24) continue;
     // Heights between spout and heap, and between ledge and pool.
     pouring += inLayer(MaterialClass::Sand, 36) + inLayer(MaterialClass::Sand, 37) > 0;
-    falling += inLayer(MaterialClass::Water, 20) + inLayer(MaterialClass::Water, 21) + inLayer(MaterialClass::Water, 22) +
-                   inLayer(MaterialClass::Water, 23) > 0;
+    falling += inLayer(MaterialClass::Water, 20) + inLayer(MaterialClass::Water, 21) +
+                   inLayer(MaterialClass::Water, 22) + inLayer(MaterialClass::Water, 23) >
+               0;
   }
   EXPECT_EQ(pouring, 12u);
   EXPECT_EQ(falling, 12u);

@@ -23,7 +23,8 @@ TEST(ParseColourList, ReadsNumbersAndRanges) {
 }
 
 TEST(ParseColourList, NamesTextAndPlaceOfAMistake) {
-  for (const char* text : {"", ",", "1,", "0", "256", "9-3", "1-", "a", "1 2", "1,,2", "-1", "99999999999999999999"}) {
+  for (const char* text :
+       {"", ",", "1,", "0", "256", "9-3", "1-", "a", "1 2", "1,,2", "-1", "99999999999999999999"}) {
     const auto list = ParseColourList(text);
     ASSERT_FALSE(list) << text;
     EXPECT_THAT(list.GetError().Message(), HasSubstr("at character"));
@@ -64,7 +65,8 @@ TEST(MaterialTable, TheRulesApplyInTheirOrder) {
   VoxScene scene;
   scene.palette[1] = scene.palette[2] = scene.palette[5] = {10, 40, 200, 255};
   scene.palette[3] = {200, 40, 10, 255};
-  for (const std::size_t i : std::initializer_list<std::size_t>{1, 2, 3, 5}) scene.materials[i].type = VoxMaterialType::Media;
+  for (const std::size_t i : std::initializer_list<std::size_t>{1, 2, 3, 5})
+    scene.materials[i].type = VoxMaterialType::Media;
   scene.materials[2].behaviour = VoxBehaviour::Stone;
   scene.palette[4] = {10, 40, 200, 255};
   scene.materials[4].type = VoxMaterialType::Glass;
@@ -120,7 +122,9 @@ TEST(MaterialTable, EmissionIsBounded) {
   scene.materials[5].type = VoxMaterialType::Diffuse;
   auto made = MakeMaterialTable(scene, Used({1, 2, 3, 4, 5}), {});
   ASSERT_TRUE(made);
-  const auto emission = [&](std::size_t colour) { return made.Value().materials[made.Value().idOf[colour]].emission; };
+  const auto emission = [&](std::size_t colour) {
+    return made.Value().materials[made.Value().idOf[colour]].emission;
+  };
   EXPECT_EQ(emission(1), 4.0F);
   EXPECT_EQ(emission(2), kEmissionMax);
   EXPECT_EQ(emission(3), kEmissionMax);

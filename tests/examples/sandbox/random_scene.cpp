@@ -8,7 +8,8 @@ namespace stadial::sandbox::testing {
 namespace {
 
 std::string RandomName(Random& random) {
-  return std::string(random.OneIn(8) ? kVoxNameBytesMax : random.Below(12), static_cast<char>('a' + random.Below(26)));
+  return std::string(random.OneIn(8) ? kVoxNameBytesMax : random.Below(12),
+                     static_cast<char>('a' + random.Below(26)));
 }
 
 std::uint8_t RandomRotation(Random& random) {
@@ -21,7 +22,8 @@ std::uint8_t RandomRotation(Random& random) {
 
 VoxModel RandomModel(Random& random) {
   VoxModel model;
-  for (std::int32_t& edge : model.size) edge = static_cast<std::int32_t>(random.OneIn(20) ? 256 : 1 + random.Below(9));
+  for (std::int32_t& edge : model.size)
+    edge = static_cast<std::int32_t>(random.OneIn(20) ? 256 : 1 + random.Below(9));
   const std::uint32_t count = random.OneIn(6) ? 0 : random.Below(40);
   const auto within = [&](std::int32_t edge) {
     return static_cast<std::uint8_t>(random.Below(static_cast<std::uint32_t>(edge)));
@@ -121,7 +123,8 @@ VoxScene MakeRandomScene(std::uint32_t seed) {
     }
   }
   const std::uint32_t materials = random.Below(6);
-  for (std::uint32_t i = 0; i < materials; ++i) scene.materials[1 + random.Below(255)] = RandomMaterial(random);
+  for (std::uint32_t i = 0; i < materials; ++i)
+    scene.materials[1 + random.Below(255)] = RandomMaterial(random);
   return scene;
 }
 

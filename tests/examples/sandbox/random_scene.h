@@ -21,8 +21,9 @@ class Random {
   std::mt19937 engine_;
 };
 
-// A scene with up to five models (some empty), a tree of transforms, groups and shapes (sometimes none), layers,
-// animation frames, palette and materials. Small: a few kilobytes as a file. Node 0 is a transform unless there is none.
+// A scene with up to five models (some empty), a tree of transforms, groups and shapes (sometimes none),
+// layers, animation frames, palette and materials. Small: a few kilobytes as a file. Node 0 is a transform
+// unless there is none.
 VoxScene MakeRandomScene(std::uint32_t seed);
 
 }  // namespace stadial::sandbox::testing

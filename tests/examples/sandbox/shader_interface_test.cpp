@@ -1,4 +1,5 @@
-// shader_interface.h and shaders/common.glsl state the same facts in two languages: this reads the GLSL and compares.
+// shader_interface.h and shaders/common.glsl state the same facts in two languages: this reads the GLSL and
+// compares.
 #include "shader_interface.h"
 
 #include <gtest/gtest.h>
@@ -38,7 +39,7 @@ TEST(ShaderInterface, ConstantsAgree) {
       {"kChunkEdgeCells", kChunkEdgeCells},
       {"kChunkWords", kChunkWords},
       {"kWordsPerRow", kChunkEdgeCells / kCellsPerWord},
-      {"kWordsPerLayer", kChunkEdgeCells* kChunkEdgeCells / kCellsPerWord},
+      {"kWordsPerLayer", kChunkEdgeCells * kChunkEdgeCells / kCellsPerWord},
       {"kMaterialCount", kMaterialCount},
       {"kLightsMax", kLightsMax},
       {"kLightWordsPerSlot", kLightWordsPerSlot},
@@ -63,14 +64,28 @@ TEST(ShaderInterface, TheFrameBlockAgrees) {
   const std::string block = source.substr(begin, source.find("};", begin) - begin);
   std::vector<std::string> names;
   const std::regex member(R"(\n  u?vec4 (\w+);)");
-  for (std::sregex_iterator it(block.begin(), block.end(), member), end; it != end; ++it) names.push_back((*it)[1]);
-#define STADIAL_MEMBER(name) {#name, offsetof(FrameUniforms, name)}
-  const std::map<std::string, std::size_t> offsets{
-      STADIAL_MEMBER(cameraPosition),   STADIAL_MEMBER(cameraRight),  STADIAL_MEMBER(cameraUp),   STADIAL_MEMBER(cameraForward),
-      STADIAL_MEMBER(previousPosition), STADIAL_MEMBER(previousRight), STADIAL_MEMBER(previousUp), STADIAL_MEMBER(previousForward),
-      STADIAL_MEMBER(jitter),           STADIAL_MEMBER(sunDirection), STADIAL_MEMBER(sunColour),  STADIAL_MEMBER(skyZenith),
-      STADIAL_MEMBER(skyHorizon),       STADIAL_MEMBER(groundColour), STADIAL_MEMBER(haze),       STADIAL_MEMBER(image),
-      STADIAL_MEMBER(world),            STADIAL_MEMBER(automaton)};
+  for (std::sregex_iterator it(block.begin(), block.end(), member), end; it != end; ++it)
+    names.push_back((*it)[1]);
+#define STADIAL_MEMBER(name) \
+  { #name, offsetof(FrameUniforms, name) }
+  const std::map<std::string, std::size_t> offsets{STADIAL_MEMBER(cameraPosition),
+                                                   STADIAL_MEMBER(cameraRight),
+                                                   STADIAL_MEMBER(cameraUp),
+                                                   STADIAL_MEMBER(cameraForward),
+                                                   STADIAL_MEMBER(previousPosition),
+                                                   STADIAL_MEMBER(previousRight),
+                                                   STADIAL_MEMBER(previousUp),
+                                                   STADIAL_MEMBER(previousForward),
+                                                   STADIAL_MEMBER(jitter),
+                                                   STADIAL_MEMBER(sunDirection),
+                                                   STADIAL_MEMBER(sunColour),
+                                                   STADIAL_MEMBER(skyZenith),
+                                                   STADIAL_MEMBER(skyHorizon),
+                                                   STADIAL_MEMBER(groundColour),
+                                                   STADIAL_MEMBER(haze),
+                                                   STADIAL_MEMBER(image),
+                                                   STADIAL_MEMBER(world),
+                                                   STADIAL_MEMBER(automaton)};
 #undef STADIAL_MEMBER
   ASSERT_EQ(names.size(), offsets.size());
   ASSERT_EQ(names.size() * 16, sizeof(FrameUniforms));
@@ -85,7 +100,8 @@ TEST(ShaderInterface, BindingsAgree) {
   const auto bindingsOf = [](const char* shader) {
     const std::string source = ReadShader(shader);
     std::map<std::string, std::uint32_t> bindings;
-    const std::regex declaration(R"(binding = (\d+)[^)]*\) (?:readonly |writeonly )?(?:uniform |buffer )(?:image2D )?(\w+))");
+    const std::regex declaration(
+        R"(binding = (\d+)[^)]*\) (?:readonly |writeonly )?(?:uniform |buffer )(?:image2D )?(\w+))");
     for (std::sregex_iterator it(source.begin(), source.end(), declaration), end; it != end; ++it) {
       bindings[(*it)[2]] = static_cast<std::uint32_t>(std::stoul((*it)[1]));
     }

@@ -50,16 +50,16 @@ inline World BuildWorld(const VoxScene& scene, const WorldOptions& options = {})
 }
 
 // The material id of a cell; 0 where nothing is resident.
-inline std::uint32_t CellOf(const World& world, std::span<const std::uint32_t> cells, std::int32_t x, std::int32_t y,
-                            std::int32_t z) {
+inline std::uint32_t CellOf(const World& world, std::span<const std::uint32_t> cells, std::int32_t x,
+                            std::int32_t y, std::int32_t z) {
   const std::int32_t slot = world.SlotOf(x, y, z);
   if (slot < 0) return 0;
   const auto u = [](std::int32_t v) { return static_cast<std::uint32_t>(v); };
   return CellInWord(cells[WordIndex(u(slot), u(x), u(y), u(z))], u(x));
 }
 
-inline MaterialClass ClassAt(const World& world, std::span<const std::uint32_t> cells, std::int32_t x, std::int32_t y,
-                             std::int32_t z) {
+inline MaterialClass ClassAt(const World& world, std::span<const std::uint32_t> cells, std::int32_t x,
+                             std::int32_t y, std::int32_t z) {
   return world.Materials().ClassOf(CellOf(world, cells, x, y, z));
 }
 

@@ -17,7 +17,8 @@ constexpr std::uint32_t kWidth = 64, kHeight = 48;
 
 class Accumulation {
  public:
-  explicit Accumulation(const World& world) : world_(world), current_(kWidth * kHeight), history_(kWidth * kHeight), resolved_(kWidth * kHeight) {
+  explicit Accumulation(const World& world)
+      : world_(world), current_(kWidth * kHeight), history_(kWidth * kHeight), resolved_(kWidth * kHeight) {
     parameters.width = kWidth;
     parameters.height = kHeight;
     CameraSpec spec = ParseCamera("305,24,0").Value();
@@ -50,11 +51,13 @@ class Accumulation {
 };
 
 // 64 samples per pixel on a regular 8 x 8 grid: not the sequence that accumulation uses.
-std::vector<Vec3> Supersampled(const World& world, FrameParameters parameters, const Environment& environment) {
+std::vector<Vec3> Supersampled(const World& world, FrameParameters parameters,
+                               const Environment& environment) {
   std::vector<Vec3> mean(kWidth * kHeight);
   std::vector<PixelSample> samples(kWidth * kHeight);
   for (int i = 0; i < 64; ++i) {
-    parameters.jitter = {(static_cast<float>(i % 8) + 0.5F) / 8.0F - 0.5F, (static_cast<float>(i / 8) + 0.5F) / 8.0F - 0.5F};
+    parameters.jitter = {(static_cast<float>(i % 8) + 0.5F) / 8.0F - 0.5F,
+                         (static_cast<float>(i / 8) + 0.5F) / 8.0F - 0.5F};
     const FrameUniforms frame = MakeFrameUniforms(world, environment, parameters);
     RayMarchCpu(world, world.Cells(), frame).Rows(0, kHeight, samples);
     for (std::size_t p = 0; p < mean.size(); ++p) mean[p] = mean[p] + samples[p].colour * (1.0F / 64.0F);
@@ -124,7 +127,8 @@ TEST(Taa, He_FollowsAMovingCamera) {
   const std::vector<Vec3> truth = Supersampled(world, last, taa.environment);
   std::vector<HistorySample> raw;
   for (const PixelSample& sample : taa.Current()) raw.push_back({sample.colour, 0});
-  EXPECT_LT(Error(taa.Image(), truth, taa.environment.exposure), 0.8 * Error(raw, truth, taa.environment.exposure));
+  EXPECT_LT(Error(taa.Image(), truth, taa.environment.exposure),
+            0.8 * Error(raw, truth, taa.environment.exposure));
   std::uint32_t kept = 0;
   for (const HistorySample& sample : taa.Image()) kept += HistoryCount(sample.packed) > 8;
   EXPECT_GT(kept, kWidth * kHeight * 2 / 3) << "most pixels found their history";
@@ -151,8 +155,8 @@ TEST(Taa, He_DropsHistoryOfWhatIsGone) {
   const FrameUniforms frame = MakeFrameUniforms(world, {}, parameters);
   const std::vector<PixelSample> current(16, PixelSample{{0.5F, 0.5F, 0.5F}, 100.0F});
   std::vector<HistorySample> history(16, HistorySample{{0.5F, 0.5F, 0.5F}, PackHistory(100.0F, 7)});
-  history[5] = {{9.0F, 0.0F, 0.0F}, PackHistory(50.0F, 7)};    // another surface
-  history[6] = {{9.0F, 0.0F, 0.0F}, PackHistory(100.5F, 7)};   // the same one, in another light
+  history[5] = {{9.0F, 0.0F, 0.0F}, PackHistory(50.0F, 7)};   // another surface
+  history[6] = {{9.0F, 0.0F, 0.0F}, PackHistory(100.5F, 7)};  // the same one, in another light
   std::vector<HistorySample> resolved(16);
   ResolveTaaCpu(frame, current, history, resolved);
   EXPECT_EQ(HistoryCount(resolved[0].packed), 8u);

@@ -65,7 +65,8 @@ inline std::vector<std::byte> VoxFile(const VoxBytes& chunks) {
 }
 
 // SIZE and XYZI of a model with these (x, y, z, colour) records.
-inline VoxBytes ModelChunks(int width, int depth, int height, std::initializer_list<std::array<unsigned, 4>> voxels) {
+inline VoxBytes ModelChunks(int width, int depth, int height,
+                            std::initializer_list<std::array<unsigned, 4>> voxels) {
   VoxBytes content;
   content.Int(static_cast<std::int64_t>(voxels.size()));
   for (const auto& voxel : voxels) {

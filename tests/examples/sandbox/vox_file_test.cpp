@@ -72,16 +72,17 @@ TEST(VoxReader, PaletteEntryIBelongsToColourIPlusOne) {
 TEST(VoxReader, DefaultPaletteFollowsThePublishedTable) {
   const auto palette = MakeDefaultVoxPalette();
   const std::pair<std::size_t, std::uint32_t> published[] = {
-      {0, 0x00000000},   {1, 0xffffffff},   {2, 0xffccffff},   {6, 0xff00ffff},   {7, 0xffffccff},   {31, 0xffff00ff},
-      {36, 0xff0000ff},  {37, 0xffffffcc},  {180, 0xff000033}, {215, 0xff330000},
-      {216, 0xff0000ee}, {225, 0xff000011}, {226, 0xff00ee00}, {235, 0xff001100}, {236, 0xffee0000}, {245, 0xff110000},
-      {246, 0xffeeeeee}, {255, 0xff111111}};
+      {0, 0x00000000},   {1, 0xffffffff},   {2, 0xffccffff},   {6, 0xff00ffff},   {7, 0xffffccff},
+      {31, 0xffff00ff},  {36, 0xff0000ff},  {37, 0xffffffcc},  {180, 0xff000033}, {215, 0xff330000},
+      {216, 0xff0000ee}, {225, 0xff000011}, {226, 0xff00ee00}, {235, 0xff001100}, {236, 0xffee0000},
+      {245, 0xff110000}, {246, 0xffeeeeee}, {255, 0xff111111}};
   for (const auto& [index, abgr] : published) {
     const VoxColour& c = palette[index];
     EXPECT_EQ(c.r | c.g << 8 | c.b << 16 | static_cast<std::uint32_t>(c.a) << 24, abgr) << index;
   }
   std::vector<std::uint32_t> all;
-  for (const VoxColour& c : palette) all.push_back(c.r | c.g << 8 | c.b << 16 | static_cast<std::uint32_t>(c.a) << 24);
+  for (const VoxColour& c : palette)
+    all.push_back(c.r | c.g << 8 | c.b << 16 | static_cast<std::uint32_t>(c.a) << 24);
   std::sort(all.begin(), all.end());
   EXPECT_EQ(std::adjacent_find(all.begin(), all.end()), all.end()) << "two entries are the same colour";
 }
@@ -89,8 +90,15 @@ TEST(VoxReader, DefaultPaletteFollowsThePublishedTable) {
 TEST(VoxReader, ReadsTheSceneGraph) {
   VoxBytes chunks = ModelChunks(1, 1, 1, {{0, 0, 0, 1}});
   chunks
-      .Chunk("nTRN", VoxBytes().Int(0).Pairs({{"_name", "top"}, {"_hidden", "1"}, {"other", "x"}}).Int(1).Int(-1).Int(3).Int(2)
-                         .Pairs({{"_r", "40"}, {"_t", "-5 10 2147483647"}}).Pairs({{"_f", "12"}}))
+      .Chunk("nTRN", VoxBytes()
+                         .Int(0)
+                         .Pairs({{"_name", "top"}, {"_hidden", "1"}, {"other", "x"}})
+                         .Int(1)
+                         .Int(-1)
+                         .Int(3)
+                         .Int(2)
+                         .Pairs({{"_r", "40"}, {"_t", "-5 10 2147483647"}})
+                         .Pairs({{"_f", "12"}}))
       .Chunk("nGRP", VoxBytes().Int(1).Pairs({{"_hidden", "0"}}).Int(2).Int(2).Int(2))
       .Chunk("nSHP", VoxBytes().Int(2).Pairs({}).Int(2).Int(0).Pairs({}).Int(0).Pairs({{"_f", "7"}}))
       .Chunk("LAYR", VoxBytes().Int(3).Pairs({{"_name", "ground"}, {"_hidden", "1"}}).Int(-1));
@@ -114,10 +122,17 @@ TEST(VoxReader, ReadsTheSceneGraph) {
 TEST(VoxReader, ReadsMaterialsOldAndNew) {
   VoxBytes chunks = ModelChunks(1, 1, 1, {{0, 0, 0, 1}});
   chunks
-      .Chunk("MATL", VoxBytes().Int(9).Pairs({{"_type", "_emit"}, {"_emit", "0.75"}, {"_flux", "2"}, {"_rough", "0.25"},
-                                              {"_metal", "0.5"}, {"_alpha", "0.125"}, {"_weight", "1"}}))
-      .Chunk("MATL", VoxBytes().Int(10).Pairs({{"_type", "_glass"}, {"_trans", "0.25"}, {"_stadial", "water"}}))
-      .Chunk("MATL", VoxBytes().Int(11).Pairs({{"_type", "_plasma"}, {"_rough", "nan"}, {"_metal", "1e99"}, {"_emit", "x"}}))
+      .Chunk("MATL", VoxBytes().Int(9).Pairs({{"_type", "_emit"},
+                                              {"_emit", "0.75"},
+                                              {"_flux", "2"},
+                                              {"_rough", "0.25"},
+                                              {"_metal", "0.5"},
+                                              {"_alpha", "0.125"},
+                                              {"_weight", "1"}}))
+      .Chunk("MATL",
+             VoxBytes().Int(10).Pairs({{"_type", "_glass"}, {"_trans", "0.25"}, {"_stadial", "water"}}))
+      .Chunk("MATL", VoxBytes().Int(11).Pairs(
+                         {{"_type", "_plasma"}, {"_rough", "nan"}, {"_metal", "1e99"}, {"_emit", "x"}}))
       .Chunk("MATL", VoxBytes().Int(256).Pairs({{"_type", "_metal"}}))
       .Chunk("MATL", VoxBytes().Int(-3).Pairs({}))
       .Chunk("MATT", VoxBytes().Int(12).Int(3).Float(0.5F).Int(0))
@@ -134,7 +149,8 @@ TEST(VoxReader, ReadsMaterialsOldAndNew) {
   EXPECT_EQ(scene.materials[10].alpha, 0.75F);
   EXPECT_EQ(scene.materials[10].behaviour, VoxBehaviour::Water);
   EXPECT_EQ(scene.materials[11].type, VoxMaterialType::Unknown);
-  EXPECT_EQ(scene.materials[11].rough, VoxMaterial{}.rough) << "what is not a finite number keeps the default";
+  EXPECT_EQ(scene.materials[11].rough, VoxMaterial{}.rough)
+      << "what is not a finite number keeps the default";
   EXPECT_EQ(scene.materials[0], VoxMaterial{}) << "material 256 belongs to no colour";
   EXPECT_EQ(scene.materials[12].emit, 0.5F);
   EXPECT_EQ(scene.materials[13].metal, 0.25F);
@@ -143,7 +159,8 @@ TEST(VoxReader, ReadsMaterialsOldAndNew) {
 
 TEST(VoxReader, KeepsOdditiesAsWarningsAndBoundsThem) {
   VoxBytes chunks;
-  chunks.Chunk("PACK", VoxBytes().Int(5)).Append(ModelChunks(2, 2, 2, {{0, 0, 0, 0}, {2, 0, 0, 1}, {1, 1, 1, 9}}));
+  chunks.Chunk("PACK", VoxBytes().Int(5))
+      .Append(ModelChunks(2, 2, 2, {{0, 0, 0, 0}, {2, 0, 0, 1}, {1, 1, 1, 9}}));
   std::vector<std::byte> file = VoxFile(chunks);
   file.push_back(std::byte{1});
   const VoxScene scene = ReadGood(file);
@@ -170,7 +187,9 @@ TEST(VoxReader, CutsLongNames) {
 
 TEST(VoxReader, NamesEveryFault) {
   const VoxBytes model = ModelChunks(1, 1, 1, {{0, 0, 0, 1}});
-  const auto one = [](std::string_view id, const VoxBytes& content) { return VoxFile(VoxBytes().Chunk(id, content)); };
+  const auto one = [](std::string_view id, const VoxBytes& content) {
+    return VoxFile(VoxBytes().Chunk(id, content));
+  };
   struct Fault {
     std::vector<std::byte> file;
     std::vector<const char*> says;
@@ -179,41 +198,56 @@ TEST(VoxReader, NamesEveryFault) {
   const Fault faults[] = {
       {{}, {"test.vox", "not a .vox file", "0 bytes"}},
       {VoxBytes().Raw("PNG!").Int(150).Raw("MAIN").Int(0).Int(0).Bytes(), {"begins with 'PNG!'"}},
-      {VoxBytes().Raw("VOX ").Int(150).Raw("SIZE").Int(0).Int(0).Bytes(), {"'SIZE' at byte 8 where 'MAIN' must be"}},
-      {VoxBytes().Raw("VOX ").Int(150).Raw("MAIN").Int(0).Int(10).Bytes(), {"'MAIN'", "10 of children, 0 follow", "truncated"}},
+      {VoxBytes().Raw("VOX ").Int(150).Raw("SIZE").Int(0).Int(0).Bytes(),
+       {"'SIZE' at byte 8 where 'MAIN' must be"}},
+      {VoxBytes().Raw("VOX ").Int(150).Raw("MAIN").Int(0).Int(10).Bytes(),
+       {"'MAIN'", "10 of children, 0 follow", "truncated"}},
       {VoxBytes().Raw("VOX ").Int(150).Raw("MAIN").Int(-1).Int(0).Bytes(), {"-1 bytes of content"}},
       {VoxBytes().Raw("VOX ").Int(150).Raw("MAIN").Int(0x7fffffff).Int(0x7fffffff).Bytes(), {"2147483647"}},
       {VoxFile(VoxBytes().Raw("abc")), {"3 bytes at byte 20 are too few for a chunk header"}},
-      {VoxFile(VoxBytes().Raw("SIZE").Int(100).Int(0)), {"chunk 'SIZE' at byte 20 says 100 bytes", "0 are left"}},
+      {VoxFile(VoxBytes().Raw("SIZE").Int(100).Int(0)),
+       {"chunk 'SIZE' at byte 20 says 100 bytes", "0 are left"}},
       {VoxFile(VoxBytes().Raw("SIZE").Int(0).Int(-5)), {"-5 of children"}},
       {one("SIZE", VoxBytes().Int(1)), {"chunk 'SIZE' ends early", "byte 36", "0 left of 4"}},
       {one("SIZE", VoxBytes().Int(1).Int(-2).Int(1)), {"model 0 is 1 x -2 x 1 cells", "0..2048"}},
       {one("SIZE", VoxBytes().Int(1).Int(4000).Int(1)), {"4000"}},
       {one("SIZE", VoxBytes().Int(1).Int(1).Int(1)), {"'SIZE' at byte 20 ends the file without its 'XYZI'"}},
-      {VoxFile(VoxBytes().Chunk("SIZE", VoxBytes().Int(1).Int(1).Int(1)).Chunk("RGBA", VoxBytes())), {"followed by 'RGBA'"}},
+      {VoxFile(VoxBytes().Chunk("SIZE", VoxBytes().Int(1).Int(1).Int(1)).Chunk("RGBA", VoxBytes())),
+       {"followed by 'RGBA'"}},
       {one("XYZI", VoxBytes().Int(0)), {"'XYZI' at byte 20 has no 'SIZE' before it"}},
-      {VoxFile(VoxBytes().Chunk("SIZE", VoxBytes().Int(1).Int(1).Int(1)).Chunk("XYZI", VoxBytes().Int(1000000).Int(0))),
+      {VoxFile(VoxBytes()
+                   .Chunk("SIZE", VoxBytes().Int(1).Int(1).Int(1))
+                   .Chunk("XYZI", VoxBytes().Int(1000000).Int(0))),
        {"the number of voxels is 1000000", "4 bytes follow"}},
-      {VoxFile(VoxBytes().Chunk("SIZE", VoxBytes().Int(1).Int(1).Int(1)).Chunk("XYZI", VoxBytes().Int(-1))), {"is -1"}},
+      {VoxFile(VoxBytes().Chunk("SIZE", VoxBytes().Int(1).Int(1).Int(1)).Chunk("XYZI", VoxBytes().Int(-1))),
+       {"is -1"}},
       {one("PACK", VoxBytes().Int(-4)), {"announces -4 models"}},
       {one("RGBA", VoxBytes().Int(0)), {"chunk 'RGBA' ends early", "1024 bytes"}},
       {one("MATL", VoxBytes().Int(1).Int(1 << 30)), {"the number of material properties is 1073741824"}},
-      {one("MATL", VoxBytes().Int(1).Int(1).Text("_type").Int(0x7fffffff)), {"a value's length is 2147483647"}},
+      {one("MATL", VoxBytes().Int(1).Int(1).Text("_type").Int(0x7fffffff)),
+       {"a value's length is 2147483647"}},
       {one("MATL", VoxBytes().Int(1).Int(1).Int(-7).Int(0)), {"a key's length is -7"}},
       {one("nTRN", VoxBytes().Int(-1).Pairs({})), {"node id -1 is negative"}},
       {one("nTRN", VoxBytes().Int(0).Pairs({}).Int(1).Int(-1).Int(-1).Int(0)), {"node 0 has no frame"}},
-      {one("nTRN", VoxBytes().Int(0).Pairs({}).Int(1).Int(-1).Int(-1).Int(900)), {"the number of frames is 900"}},
+      {one("nTRN", VoxBytes().Int(0).Pairs({}).Int(1).Int(-1).Int(-1).Int(900)),
+       {"the number of frames is 900"}},
       {one("nTRN", VoxBytes().Int(0).Pairs({}).Int(1).Int(-1).Int(-1).Int(1).Pairs({{"_t", "1 2"}})),
        {"_t", "'1 2'", "three whole numbers"}},
-      {one("nTRN", VoxBytes().Int(0).Pairs({}).Int(1).Int(-1).Int(-1).Int(1).Pairs({{"_t", huge + " 0 0"}})), {"_t"}},
+      {one("nTRN", VoxBytes().Int(0).Pairs({}).Int(1).Int(-1).Int(-1).Int(1).Pairs({{"_t", huge + " 0 0"}})),
+       {"_t"}},
       {one("nTRN", VoxBytes().Int(0).Pairs({}).Int(1).Int(-1).Int(-1).Int(1).Pairs({{"_r", "5"}})),
        {"_r", "'5'", "packed rotation"}},
-      {one("nTRN", VoxBytes().Int(0).Pairs({}).Int(1).Int(-1).Int(-1).Int(1).Pairs({{"_r", "132"}})), {"packed rotation"}},
-      {one("nTRN", VoxBytes().Int(0).Pairs({}).Int(1).Int(-1).Int(-1).Int(1).Pairs({{"_f", "x"}})), {"a frame number"}},
+      {one("nTRN", VoxBytes().Int(0).Pairs({}).Int(1).Int(-1).Int(-1).Int(1).Pairs({{"_r", "132"}})),
+       {"packed rotation"}},
+      {one("nTRN", VoxBytes().Int(0).Pairs({}).Int(1).Int(-1).Int(-1).Int(1).Pairs({{"_f", "x"}})),
+       {"a frame number"}},
       {one("nGRP", VoxBytes().Int(0).Pairs({}).Int(0x40000000)), {"the number of children is 1073741824"}},
       {one("nSHP", VoxBytes().Int(0).Pairs({}).Int(0)), {"node 0 shows no model"}},
       {one("nSHP", VoxBytes().Int(0).Pairs({}).Int(1).Int(0).Pairs({{"_f", "?"}})), {"_f", "'?'"}},
-      {VoxFile(VoxBytes().Append(model).Chunk("nGRP", VoxBytes().Int(4).Pairs({}).Int(0)).Chunk("nGRP", VoxBytes().Int(4).Pairs({}).Int(0))),
+      {VoxFile(VoxBytes()
+                   .Append(model)
+                   .Chunk("nGRP", VoxBytes().Int(4).Pairs({}).Int(0))
+                   .Chunk("nGRP", VoxBytes().Int(4).Pairs({}).Int(0))),
        {"two nodes with id 4"}},
   };
   for (const Fault& fault : faults) {
@@ -286,11 +320,17 @@ TEST(VoxWriter, RefusesWhatNoFileCanHold) {
   EXPECT_THAT(refusal([](VoxScene& s) { s.models[0].voxels[0].x = 2; }), HasSubstr("voxel 2,0,0"));
   EXPECT_THAT(refusal([](VoxScene& s) { s.models[0].voxels[0].colourIndex = 0; }), HasSubstr("colour 0"));
   EXPECT_THAT(refusal([](VoxScene& s) { s.models[0].size[1] = -1; }), HasSubstr("-1"));
-  EXPECT_THAT(refusal([](VoxScene& s) { s.nodes[0].children.clear(); }), HasSubstr("transform node 0: 0 children"));
-  EXPECT_THAT(refusal([](VoxScene& s) { s.nodes[0].frames[0].rotation = 5; }), HasSubstr("5 is not a packed rotation"));
+  EXPECT_THAT(refusal([](VoxScene& s) { s.nodes[0].children.clear(); }),
+              HasSubstr("transform node 0: 0 children"));
+  EXPECT_THAT(refusal([](VoxScene& s) { s.nodes[0].frames[0].rotation = 5; }),
+              HasSubstr("5 is not a packed rotation"));
   EXPECT_THAT(refusal([](VoxScene& s) { s.nodes[0].name.assign(64, 'x'); }), HasSubstr("64 bytes"));
-  EXPECT_THAT(refusal([](VoxScene& s) { s.layers.push_back({0, false, std::string(64, 'x')}); }), HasSubstr("64 bytes"));
-  EXPECT_THAT(refusal([](VoxScene& s) { s.materials[3].emit = std::numeric_limits<float>::infinity(); }), HasSubstr("material 3"));
+  EXPECT_THAT(refusal([](VoxScene& s) {
+                s.layers.push_back({0, false, std::string(64, 'x')});
+              }),
+              HasSubstr("64 bytes"));
+  EXPECT_THAT(refusal([](VoxScene& s) { s.materials[3].emit = std::numeric_limits<float>::infinity(); }),
+              HasSubstr("material 3"));
 }
 
 TEST(VoxLoad, TellsWhatTheFileSystemSays) {

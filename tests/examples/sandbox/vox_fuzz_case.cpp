@@ -24,9 +24,9 @@ void WriteWord(std::vector<std::byte>& file, std::size_t at, std::uint32_t value
 }
 
 std::uint32_t ExtremeWord(Random& random) {
-  constexpr std::uint32_t kWords[] = {0,          1,          2,          0xffffffff, 0xfffffffe, 0x7fffffff, 0x80000000,
-                                      0x80000001, 0x40000000, 0x10000000, 0x00010000, 0x0000ffff, 255,        256,
-                                      2048,       2049};
+  constexpr std::uint32_t kWords[] = {0,          1,          2,          0xffffffff, 0xfffffffe, 0x7fffffff,
+                                      0x80000000, 0x80000001, 0x40000000, 0x10000000, 0x00010000, 0x0000ffff,
+                                      255,        256,        2048,       2049};
   return random.OneIn(4) ? random.Below(64) : kWords[random.Below(std::size(kWords))];
 }
 
@@ -68,19 +68,25 @@ void MutateText(std::vector<std::byte>& file, std::size_t key, Random& random) {
   if (at < file.size()) file[at] = static_cast<std::byte>(kCharacters[random.Below(sizeof kCharacters)]);
 }
 
-void MutateChunks(std::vector<std::byte>& file, Mutation mutation, std::span<const std::byte> donor, Random& random) {
+void MutateChunks(std::vector<std::byte>& file, Mutation mutation, std::span<const std::byte> donor,
+                  Random& random) {
   const std::size_t at = PickChunk(file, random);
   if (at == 0) return;
   switch (mutation) {
-    case Mutation::ChunkSize: WriteWord(file, at + (random.OneIn(2) ? 4 : 8), ExtremeWord(random)); return;
-    case Mutation::ChunkId: file[at + random.Below(4)] = static_cast<std::byte>(random.Below(256)); return;
+    case Mutation::ChunkSize:
+      WriteWord(file, at + (random.OneIn(2) ? 4 : 8), ExtremeWord(random));
+      return;
+    case Mutation::ChunkId:
+      file[at + random.Below(4)] = static_cast<std::byte>(random.Below(256));
+      return;
     case Mutation::DeleteChunk:
       file.erase(file.begin() + static_cast<std::ptrdiff_t>(at),
                  file.begin() + static_cast<std::ptrdiff_t>(at + ChunkBytes(file, at)));
       break;
     case Mutation::DuplicateChunk: {
-      const std::vector<std::byte> copy(file.begin() + static_cast<std::ptrdiff_t>(at),
-                                        file.begin() + static_cast<std::ptrdiff_t>(at + ChunkBytes(file, at)));
+      const std::vector<std::byte> copy(
+          file.begin() + static_cast<std::ptrdiff_t>(at),
+          file.begin() + static_cast<std::ptrdiff_t>(at + ChunkBytes(file, at)));
       InsertAt(file, at, copy);
       break;
     }
@@ -103,12 +109,15 @@ std::size_t HeldBytes(const VoxScene& scene) {
   std::size_t bytes = HeldBytes(scene.models) + HeldBytes(scene.nodes) + HeldBytes(scene.layers);
   for (const VoxModel& model : scene.models) bytes += HeldBytes(model.voxels);
   for (const VoxNode& node : scene.nodes) {
-    bytes += HeldBytes(node.children) + HeldBytes(node.frames) + HeldBytes(node.models) + node.name.capacity();
+    bytes +=
+        HeldBytes(node.children) + HeldBytes(node.frames) + HeldBytes(node.models) + node.name.capacity();
   }
   return bytes;
 }
 
-std::string Say(const char* what, std::size_t index) { return std::string(what) + " " + std::to_string(index); }
+std::string Say(const char* what, std::size_t index) {
+  return std::string(what) + " " + std::to_string(index);
+}
 
 bool SameContent(const VoxScene& a, const VoxScene& b) {
   auto sameMaterial = [](VoxMaterial x, VoxMaterial y) {
@@ -123,8 +132,9 @@ bool SameContent(const VoxScene& a, const VoxScene& b) {
 }  // namespace
 
 const char* ToString(Mutation mutation) {
-  constexpr const char* kNames[] = {"Truncate",       "FlipBit",     "SetInt",         "ChunkSize",        "ChunkId",    "DeleteChunk",
-                                    "DuplicateChunk", "SpliceChunk", "DictionaryText", "DictionaryLength", "InsertBytes"};
+  constexpr const char* kNames[] = {"Truncate",       "FlipBit",          "SetInt",         "ChunkSize",
+                                    "ChunkId",        "DeleteChunk",      "DuplicateChunk", "SpliceChunk",
+                                    "DictionaryText", "DictionaryLength", "InsertBytes"};
   static_assert(std::size(kNames) == static_cast<std::size_t>(Mutation::Count));
   return kNames[static_cast<std::size_t>(mutation)];
 }
@@ -134,7 +144,8 @@ std::vector<std::size_t> FindChunks(std::span<const std::byte> file) {
   std::size_t at = kMainAt;
   while (at + kChunkHeaderBytes <= file.size()) {
     // MAIN's children follow its content; every other chunk is stepped over whole.
-    const std::size_t length = chunks.empty() ? kChunkHeaderBytes + ReadWord(file, at + 4) : ChunkBytes(file, at);
+    const std::size_t length =
+        chunks.empty() ? kChunkHeaderBytes + ReadWord(file, at + 4) : ChunkBytes(file, at);
     if (length > file.size() - at) break;
     chunks.push_back(at);
     at += length;
@@ -142,7 +153,8 @@ std::vector<std::size_t> FindChunks(std::span<const std::byte> file) {
   return chunks;
 }
 
-void Mutate(std::vector<std::byte>& file, Mutation mutation, std::span<const std::byte> donor, Random& random) {
+void Mutate(std::vector<std::byte>& file, Mutation mutation, std::span<const std::byte> donor,
+            Random& random) {
   if (file.empty()) return;
   const auto size = static_cast<std::uint32_t>(file.size());
   switch (mutation) {
@@ -150,7 +162,9 @@ void Mutate(std::vector<std::byte>& file, Mutation mutation, std::span<const std
       file.resize(random.OneIn(2) ? size - 1 - random.Below(std::min(size, 40U)) : random.Below(size));
       if (random.OneIn(2)) FixMain(file, random);
       break;
-    case Mutation::FlipBit: file[random.Below(size)] ^= static_cast<std::byte>(1U << random.Below(8)); break;
+    case Mutation::FlipBit:
+      file[random.Below(size)] ^= static_cast<std::byte>(1U << random.Below(8));
+      break;
     case Mutation::SetInt:
       if (size >= 4) WriteWord(file, random.Below(size - 3), ExtremeWord(random));
       break;
@@ -174,7 +188,9 @@ void Mutate(std::vector<std::byte>& file, Mutation mutation, std::span<const std
       FixMain(file, random);
       break;
     }
-    default: MutateChunks(file, mutation, donor, random); break;
+    default:
+      MutateChunks(file, mutation, donor, random);
+      break;
   }
 }
 
@@ -191,7 +207,8 @@ std::string FindViolation(const VoxScene& scene, std::size_t fileBytes) {
     const VoxNode& node = scene.nodes[i];
     const bool isTransform = node.kind == VoxNodeKind::Transform;
     if (node.id < 0 || node.name.size() > kVoxNameBytesMax) return Say("id or name of node", i);
-    if (isTransform != !node.frames.empty() || (isTransform && node.children.size() != 1)) return Say("shape of node", i);
+    if (isTransform != !node.frames.empty() || (isTransform && node.children.size() != 1))
+      return Say("shape of node", i);
     if ((node.kind == VoxNodeKind::Shape) != !node.models.empty()) return Say("models of node", i);
     for (const VoxTransformFrame& frame : node.frames) {
       VoxRotation rotation;
@@ -200,7 +217,8 @@ std::string FindViolation(const VoxScene& scene, std::size_t fileBytes) {
   }
   if (scene.warnings.size() > kVoxWarningsMax) return Say("warnings:", scene.warnings.size());
   constexpr std::size_t kSlackBytes = 4096;  // the first few elements of each vector
-  if (HeldBytes(scene) > kVoxNodeBytesPerFileByteMax * fileBytes + kSlackBytes) return Say("bytes held:", HeldBytes(scene));
+  if (HeldBytes(scene) > kVoxNodeBytesPerFileByteMax * fileBytes + kSlackBytes)
+    return Say("bytes held:", HeldBytes(scene));
   return {};
 }
 
@@ -209,7 +227,8 @@ FuzzOutcome RunFuzzCase(std::span<const std::byte> file) {
   auto read = ReadVox(file, "fuzz.vox");
   if (!read) {
     outcome.message = read.GetError().Message();
-    if (outcome.message.rfind("fuzz.vox: ", 0) != 0) outcome.violation = "an error that does not name the file";
+    if (outcome.message.rfind("fuzz.vox: ", 0) != 0)
+      outcome.violation = "an error that does not name the file";
     return outcome;
   }
   outcome.accepted = true;

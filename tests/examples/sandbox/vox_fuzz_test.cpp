@@ -1,5 +1,6 @@
-// Mutation fuzzer over the .vox reader, writer, scene graph and world builder: an op-program per case, from a seed.
-// STADIAL_FUZZ_SEED and STADIAL_FUZZ_CASES choose another run; a failing case prints its number, seed and mutations.
+// Mutation fuzzer over the .vox reader, writer, scene graph and world builder: an op-program per case, from a
+// seed. STADIAL_FUZZ_SEED and STADIAL_FUZZ_CASES choose another run; a failing case prints its number, seed
+// and mutations.
 #include <gtest/gtest.h>
 
 #include <cctype>
@@ -79,7 +80,8 @@ TEST(VoxFuzz, EveryMutatedFileIsReadOrRefusedCleanly) {
   const std::uint32_t cases = FromEnvironment("STADIAL_FUZZ_CASES", kCasesDefault);
   std::printf("seed %u, %u cases\n", seed, cases);
   const Tally tally = RunCases(seed, cases);
-  std::printf("%u accepted, %u worlds built, %zu kinds of error\n", tally.accepted, tally.built, tally.shapes.size());
+  std::printf("%u accepted, %u worlds built, %zu kinds of error\n", tally.accepted, tally.built,
+              tally.shapes.size());
   // A fuzzer that only bounces off the first check, or never breaks anything, would prove nothing.
   EXPECT_GT(tally.accepted, cases / 10);
   EXPECT_LT(tally.accepted, cases * 9 / 10);

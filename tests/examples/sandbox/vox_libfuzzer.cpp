@@ -7,7 +7,8 @@
 #include "vox_fuzz_case.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const auto outcome = stadial::sandbox::testing::RunFuzzCase({reinterpret_cast<const std::byte*>(data), size});
+  const auto outcome =
+      stadial::sandbox::testing::RunFuzzCase({reinterpret_cast<const std::byte*>(data), size});
   if (!outcome.violation.empty()) {
     std::fprintf(stderr, "violation: %s\n", outcome.violation.c_str());
     std::abort();

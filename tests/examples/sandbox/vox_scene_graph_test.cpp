@@ -56,7 +56,8 @@ TEST(VoxRotation, MultipliesAndAppliesAsMatricesDo) {
     for (unsigned b = 0; b < 128; ++b) {
       VoxRotation ra;
       VoxRotation rb;
-      if (!UnpackVoxRotation(static_cast<std::uint8_t>(a), ra) || !UnpackVoxRotation(static_cast<std::uint8_t>(b), rb)) {
+      if (!UnpackVoxRotation(static_cast<std::uint8_t>(a), ra) ||
+          !UnpackVoxRotation(static_cast<std::uint8_t>(b), rb)) {
         continue;
       }
       ASSERT_EQ(ToMatrix(Multiply(ra, rb)), Product(ToMatrix(ra), ToMatrix(rb)));
@@ -80,7 +81,8 @@ TEST(VoxInstance, PlacesCellsByThePivotConvention) {
       for (std::size_t row = 0; row < 3; ++row) {
         const std::size_t axis = instance.rotation.axis[row];
         const double centre = static_cast<double>(v[axis]) + 0.5 - static_cast<double>(size[axis] / 2);
-        const double moved = instance.rotation.sign[row] * centre + static_cast<double>(instance.translation[row]);
+        const double moved =
+            instance.rotation.sign[row] * centre + static_cast<double>(instance.translation[row]);
         ASSERT_EQ(placed[row], static_cast<std::int64_t>(std::floor(moved))) << packed;
       }
       targets.insert(placed);
@@ -89,7 +91,8 @@ TEST(VoxInstance, PlacesCellsByThePivotConvention) {
   }
 }
 
-VoxNode Transform(std::int32_t id, std::int32_t child, std::array<std::int32_t, 3> t = {}, std::uint8_t r = kVoxRotationIdentity) {
+VoxNode Transform(std::int32_t id, std::int32_t child, std::array<std::int32_t, 3> t = {},
+                  std::uint8_t r = kVoxRotationIdentity) {
   VoxNode node;
   node.kind = VoxNodeKind::Transform;
   node.id = id;
@@ -131,8 +134,9 @@ std::string FlattenError(const VoxScene& scene, const VoxFlattenOptions& options
 TEST(VoxFlatten, ComposesParentsWithChildren) {
   // A quarter turn about z: x to y, y to -x. Row 0 is -y (column 1, negative), row 1 is x.
   const std::uint8_t quarter = 1 | (0 << 2) | (1 << 4);
-  const VoxScene scene = SceneOf({Transform(0, 1, {100, 0, 0}, quarter), Group(1, {2, 4}), Transform(2, 3, {10, 0, 0}),
-                                  Shape(3, 1), Transform(4, 5, {0, 7, 1}, quarter), Shape(5)});
+  const VoxScene scene =
+      SceneOf({Transform(0, 1, {100, 0, 0}, quarter), Group(1, {2, 4}), Transform(2, 3, {10, 0, 0}),
+               Shape(3, 1), Transform(4, 5, {0, 7, 1}, quarter), Shape(5)});
   const VoxFlattened flat = Flatten(scene);
   ASSERT_EQ(flat.instances.size(), 2u);
   EXPECT_EQ(flat.instances[0].model, 1u);
@@ -151,7 +155,8 @@ TEST(VoxFlatten, WithoutAGraphTheFirstModelIsShownAndTheOthersAreFrames) {
 }
 
 TEST(VoxFlatten, SkipsHiddenNodesAndLayersUnlessAsked) {
-  VoxScene scene = SceneOf({Group(0, {1, 3, 5}), Transform(1, 2), Shape(2), Transform(3, 4), Shape(4), Shape(5)});
+  VoxScene scene =
+      SceneOf({Group(0, {1, 3, 5}), Transform(1, 2), Shape(2), Transform(3, 4), Shape(4), Shape(5)});
   scene.nodes[1].hidden = true;
   scene.nodes[3].layer = 7;
   scene.layers = {{6, false, ""}, {7, true, ""}};
@@ -164,7 +169,8 @@ TEST(VoxFlatten, SkipsHiddenNodesAndLayersUnlessAsked) {
 
 TEST(VoxFlatten, ListsAnimationFramesAndShowsTheFirst) {
   VoxScene scene = SceneOf({Transform(0, 1), Shape(1)});
-  scene.nodes[0].frames = {{0, kVoxRotationIdentity, {1, 2, 3}}, {30, kVoxRotationIdentity, {}}, {15, kVoxRotationIdentity, {}}};
+  scene.nodes[0].frames = {
+      {0, kVoxRotationIdentity, {1, 2, 3}}, {30, kVoxRotationIdentity, {}}, {15, kVoxRotationIdentity, {}}};
   scene.nodes[1].models = {{1, 0}, {0, 15}, {0, 40}};
   const VoxFlattened flat = Flatten(scene);
   EXPECT_EQ(flat.instances[0].model, 1u);
@@ -174,8 +180,10 @@ TEST(VoxFlatten, ListsAnimationFramesAndShowsTheFirst) {
 
 TEST(VoxFlatten, FindsARootThatIsNotNodeZero) {
   EXPECT_EQ(Flatten(SceneOf({Shape(9), Transform(5, 9)})).instances.size(), 1u);
-  EXPECT_THAT(FlattenError(SceneOf({Shape(9), Shape(5)})), HasSubstr("no node 0 and 2 nodes without a parent"));
-  EXPECT_THAT(FlattenError(SceneOf({Transform(5, 9), Transform(9, 5)})), HasSubstr("0 nodes without a parent"));
+  EXPECT_THAT(FlattenError(SceneOf({Shape(9), Shape(5)})),
+              HasSubstr("no node 0 and 2 nodes without a parent"));
+  EXPECT_THAT(FlattenError(SceneOf({Transform(5, 9), Transform(9, 5)})),
+              HasSubstr("0 nodes without a parent"));
 }
 
 TEST(VoxFlatten, NamesMissingNodesAndModels) {

@@ -15,7 +15,8 @@ namespace {
 using namespace testing;
 using ::testing::HasSubstr;
 
-void AddInstance(VoxScene& scene, std::int32_t model, std::array<std::int32_t, 3> at, std::uint8_t rotation = kVoxRotationIdentity) {
+void AddInstance(VoxScene& scene, std::int32_t model, std::array<std::int32_t, 3> at,
+                 std::uint8_t rotation = kVoxRotationIdentity) {
   if (scene.nodes.empty()) scene.nodes.push_back({});  // group 0
   VoxNode transform;
   transform.kind = VoxNodeKind::Transform;
@@ -74,7 +75,8 @@ TEST(World, MatchesAModelCellForCell) {
     std::map<std::array<std::int64_t, 3>, std::uint8_t> expected;
     for (const VoxInstance& instance : flat.Value().instances) {
       const VoxModel& model = scene.models[instance.model];
-      for (const VoxVoxel& v : model.voxels) expected[instance.Place({v.x, v.y, v.z}, model.size)] = v.colourIndex;
+      for (const VoxVoxel& v : model.voxels)
+        expected[instance.Place({v.x, v.y, v.z}, model.size)] = v.colourIndex;
     }
     auto built = World::Build(scene, {}, "test");
     ASSERT_EQ(built.HasValue(), !expected.empty()) << "seed " << seed;
@@ -84,7 +86,8 @@ TEST(World, MatchesAModelCellForCell) {
     ASSERT_EQ(world.Statistics().cells, expected.size());
     for (const auto& [cell, colour] : expected) {
       const auto at = [&](std::size_t a) { return static_cast<std::int32_t>(cell[a] - world.Origin()[a]); };
-      ASSERT_EQ(CellOf(world, world.Cells(), at(0), at(1), at(2)), world.Materials().idOf[colour]) << "seed " << seed;
+      ASSERT_EQ(CellOf(world, world.Cells(), at(0), at(1), at(2)), world.Materials().idOf[colour])
+          << "seed " << seed;
     }
     compared += static_cast<std::uint32_t>(expected.size());
   }
@@ -129,7 +132,8 @@ TEST(World, OccupancyHasOneBitPerBrick) {
 
 TEST(World, ResidencyGoesBelowThenAround) {
   // Sand in the middle of the top layer of a column of three chunks; stone in two corners holds the box open.
-  VoxScene scene = MakeTestScene({96, 96, 96}, {{48, 48, 90, kTestSand}, {0, 0, 0, kTestStone}, {95, 95, 95, kTestStone}});
+  VoxScene scene =
+      MakeTestScene({96, 96, 96}, {{48, 48, 90, kTestSand}, {0, 0, 0, kTestStone}, {95, 95, 95, kTestStone}});
   WorldOptions options;
   options.emptyRingsMax = 0;
   const World below = BuildWorld(scene, options);
@@ -171,7 +175,8 @@ TEST(World, DropsTheFarthestChunksWhenTheBudgetIsTooSmall) {
   EXPECT_THAT(world.Warnings()[0], HasSubstr("8 chunks hold voxels, 5 fit"));
   EXPECT_GE(world.SlotOf(4 * 32, 16, 0), 0);
   EXPECT_LT(world.SlotOf(7 * 32, 16, 0), 0);
-  EXPECT_THAT(BuildError(MakeTestScene({1, 1, 1}, {{0, 0, 0, 1}}), {.atlasBytesMax = 100}), HasSubstr("100 bytes holds no chunk"));
+  EXPECT_THAT(BuildError(MakeTestScene({1, 1, 1}, {{0, 0, 0, 1}}), {.atlasBytesMax = 100}),
+              HasSubstr("100 bytes holds no chunk"));
 }
 
 TEST(World, CropsWhatIsTooLargeAroundWhereTheVoxelsAre) {
@@ -183,9 +188,11 @@ TEST(World, CropsWhatIsTooLargeAroundWhereTheVoxelsAre) {
   EXPECT_EQ(world.Statistics().cells, 10u);
   EXPECT_EQ(world.Statistics().croppedVoxels, 1u);
   ASSERT_EQ(world.Warnings().size(), 2u);
-  EXPECT_THAT(world.Warnings()[0], HasSubstr("spans 1000000001 cells along x (0 to 1000000000), more than 2048"));
+  EXPECT_THAT(world.Warnings()[0],
+              HasSubstr("spans 1000000001 cells along x (0 to 1000000000), more than 2048"));
 
-  // Four cells in far corners: whatever is cropped, nothing overflows. Here the middle of each axis lies on no cell.
+  // Four cells in far corners: whatever is cropped, nothing overflows. Here the middle of each axis lies on
+  // no cell.
   VoxScene corners = MakeTestScene({1, 1, 1}, {{0, 0, 0, kTestStone}});
   constexpr std::int32_t kFar = 2147483647;
   AddInstance(corners, 0, {-kFar, kFar, 0});
@@ -208,7 +215,8 @@ TEST(World, TheLargestBoxWorks) {
 }
 
 TEST(World, SaysWhyThereIsNothingToShow) {
-  EXPECT_THAT(BuildError(VoxScene{}), HasSubstr("test: the scene shows no voxel (0 models, 0 nodes, 0 of them hidden)"));
+  EXPECT_THAT(BuildError(VoxScene{}),
+              HasSubstr("test: the scene shows no voxel (0 models, 0 nodes, 0 of them hidden)"));
   EXPECT_THAT(BuildError(MakeTestScene({4, 4, 4}, {})), HasSubstr("no voxel"));
   VoxScene hidden = MakeTestScene({1, 1, 1}, {{0, 0, 0, kTestStone}});
   AddInstance(hidden, 0, {0, 0, 0});

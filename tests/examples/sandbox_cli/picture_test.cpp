@@ -217,8 +217,8 @@ TEST_P(SandboxPicture, H_c_AResizeForgetsTheHistory) {
   EXPECT_LE(MeanAbsoluteError(ChannelsOf(app->Pictures()[8]), expected), 1.0) << "in steps of 1/255";
 }
 
-INSTANTIATE_TEST_SUITE_P(Drivers, SandboxPicture, ::testing::Values(kLavapipe, kSwiftShader),
-                         [](const auto& instance) { return std::string(instance.param); });
+INSTANTIATE_TEST_SUITE_P(Drivers, SandboxPicture, ::testing::ValuesIn(TestDevices()),
+                         [](const auto& instance) { return TestNameOf(instance.param); });
 
 class SandboxDrivers : public SandboxPicture {};
 

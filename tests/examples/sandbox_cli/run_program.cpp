@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -35,7 +36,8 @@ struct Pipe {
 std::vector<std::string> CommandOf(const ProgramCall& call) {
   std::vector<std::string> command;
   if (call.addressSpaceKib != 0) {
-    command = {"/bin/sh", "-c", "ulimit -v " + std::to_string(call.addressSpaceKib) + " && exec \"$0\" \"$@\""};
+    command = {"/bin/sh", "-c",
+               "ulimit -v " + std::to_string(call.addressSpaceKib) + " && exec \"$0\" \"$@\""};
   }
   command.push_back(call.program);
   command.insert(command.end(), call.arguments.begin(), call.arguments.end());
@@ -48,7 +50,8 @@ std::vector<std::string> EnvironmentOf(const ProgramCall& call) {
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view own = *entry;
     const std::string_view name = own.substr(0, own.find('=') + 1);
-    const bool isHidden = std::ranges::any_of(call.environment, [name](const std::string& added) { return added.starts_with(name); });
+    const bool isHidden = std::ranges::any_of(
+        call.environment, [name](const std::string& added) { return added.starts_with(name); });
     if (!isHidden) all.emplace_back(own);
   }
   return all;
@@ -87,8 +90,8 @@ std::size_t ProgramResult::ErrLines() const {
 }
 
 std::string ProgramResult::Describe() const {
-  return "exit code " + std::to_string(exitCode) + ", signal " + std::to_string(signal) + "\n--- stdout\n" + out + "--- stderr\n" +
-         err + "---";
+  return "exit code " + std::to_string(exitCode) + ", signal " + std::to_string(signal) + "\n--- stdout\n" +
+         out + "--- stderr\n" + err + "---";
 }
 
 ProgramResult RunProgram(const ProgramCall& call) {
@@ -144,8 +147,24 @@ std::string ReadWholeFile(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
+std::vector<const char*> TestDevices() {
+  std::vector<const char*> devices = {kLavapipe, kSwiftShader};
+  if (const char* const named = std::getenv("STADIAL_TEST_DEVICE"); named != nullptr && named[0] != '\0')
+    devices.push_back(named);
+  return devices;
+}
+
+std::string TestNameOf(const char* device) {
+  std::string name = device;
+  for (char& letter : name) {
+    if (std::isalnum(static_cast<unsigned char>(letter)) == 0) letter = '_';
+  }
+  return name;
+}
+
 bool HasDevice(std::string_view name) {
-  static const ProgramResult listed = RunProgram({.program = SANDBOX_PROGRAM, .arguments = {"--list-devices"}});
+  static const ProgramResult listed =
+      RunProgram({.program = SANDBOX_PROGRAM, .arguments = {"--list-devices"}});
   return listed.OutContains(name);
 }
 

@@ -24,7 +24,7 @@ struct ProgramCall {
   std::string program;
   std::vector<std::string> arguments = {};
   std::vector<std::string> environment = {};  // NAME=VALUE, added to this process's own
-  std::size_t addressSpaceKib = 0;       // RLIMIT_AS; 0: as it is
+  std::size_t addressSpaceKib = 0;            // RLIMIT_AS; 0: as it is
 };
 
 // Waits for the program to end. A program that cannot be started ends with exit code 127.
@@ -51,6 +51,12 @@ std::string ReadWholeFile(const std::string& path);
 // Names, as `sandbox --list-devices` prints them, of the software drivers that the tests know.
 inline constexpr const char* kLavapipe = "llvmpipe";
 inline constexpr const char* kSwiftShader = "SwiftShader";
+
+// The devices that the per-device tests run on: both software drivers and, where the environment variable
+// STADIAL_TEST_DEVICE names one (any part of its name), that one too, such as a hardware GPU.
+std::vector<const char*> TestDevices();
+// A device's name as part of a test's name.
+std::string TestNameOf(const char* device);
 
 // Whether such a device is on this machine; asked once.
 bool HasDevice(std::string_view name);

@@ -128,8 +128,8 @@ TEST_P(SandboxRun, G5_AResizeIsOneBatchedRecompile) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Drivers, SandboxRun, ::testing::Values(kLavapipe, kSwiftShader),
-                         [](const auto& instance) { return std::string(instance.param); });
+INSTANTIATE_TEST_SUITE_P(Drivers, SandboxRun, ::testing::ValuesIn(TestDevices()),
+                         [](const auto& instance) { return TestNameOf(instance.param); });
 
 // The canary: a build that allocates once, in a node, in frame 100.
 class SandboxCanary : public SandboxRun {

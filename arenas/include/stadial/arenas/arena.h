@@ -1,7 +1,8 @@
 // Arena: a bump allocator over memory that is already committed. The allocator of every hot path.
 //
 // Growth:       none; the capacity is what the constructor was given.
-// Exhaustion:   Allocate, New, NewArray print what was asked, what is left and what to raise, and abort; the Try
+// Exhaustion:   Allocate, New, NewArray print what was asked, what is left and what to raise, and abort; the
+// Try
 //               forms return nullptr (or an empty span). No state changes when a Try form fails.
 // Alignment:    of the address; any power of two, page size and beyond included; 16 unless said otherwise.
 // Destructors:  never run. Types that need theirs do not compile here (kArenaStorable).
@@ -9,8 +10,9 @@
 // Invalidation: RewindTo and Reset invalidate everything allocated since the mark. Moving the arena does not.
 //
 // Cost: with a size known at compile time one add and one compare on a cursor that is always 16-aligned; the
-// run-time alignment path is branch-free. There are no per-allocation statistics: the peak is read off the cursor
-// when it is rewound. Rewinding is O(1), except in checked builds (poison.h), which overwrite what is taken back.
+// run-time alignment path is branch-free. There are no per-allocation statistics: the peak is read off the
+// cursor when it is rewound. Rewinding is O(1), except in checked builds (poison.h), which overwrite what is
+// taken back.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +34,8 @@ namespace stadial::arenas {
 
 class Arena;
 
-// May T live in an arena, where no destructor runs? Specialise it to true for a type of your own whose destructor
-// may be skipped without losing anything.
+// May T live in an arena, where no destructor runs? Specialise it to true for a type of your own whose
+// destructor may be skipped without losing anything.
 template <class T>
 inline constexpr bool kArenaStorable = std::is_trivially_destructible_v<T>;
 // An Arena's own destructor only lifts AddressSanitizer's poison from its memory.
@@ -50,7 +52,8 @@ struct ArenaOptions {
   const char* remedy = "raise its capacity";
 };
 
-// A position to rewind to. Belongs to one arena, and dies with that arena's next Reset. A default one belongs to none.
+// A position to rewind to. Belongs to one arena, and dies with that arena's next Reset. A default one belongs
+// to none.
 class ArenaMark {
  public:
   ArenaMark() noexcept = default;
@@ -69,14 +72,16 @@ class alignas(64) Arena {
   // An arena of no bytes: every Try form fails.
   Arena() noexcept = default;
 
-  // Takes `sizeBytes` at `base` (both rounded inward to 16). The name is not copied: it must outlive the arena.
+  // Takes `sizeBytes` at `base` (both rounded inward to 16). The name is not copied: it must outlive the
+  // arena.
   Arena(const char* name, std::byte* base, std::size_t sizeBytes,
         std::source_location site = std::source_location::current()) noexcept
       : Arena(ArenaOptions{.name = name}, base, sizeBytes, site) {}
   Arena(const ArenaOptions& options, std::byte* base, std::size_t sizeBytes,
         std::source_location site = std::source_location::current()) noexcept;
 
-  // The moved-from arena is empty. Pointers and containers stay valid; marks and scopes of the old object do not.
+  // The moved-from arena is empty. Pointers and containers stay valid; marks and scopes of the old object do
+  // not.
   Arena(Arena&& other) noexcept { MoveFrom(other); }
   Arena& operator=(Arena&& other) noexcept {
     if (this != &other) {
@@ -93,7 +98,8 @@ class alignas(64) Arena {
   [[nodiscard, gnu::always_inline, gnu::returns_nonnull]] inline void* Allocate(
       std::size_t sizeBytes, std::size_t alignment = kArenaGranularityBytes) noexcept {
     std::byte* memory;
-    if (!Bump(sizeBytes, alignment, memory)) [[unlikely]] Exhausted(sizeBytes, alignment);
+    if (!Bump(sizeBytes, alignment, memory)) [[unlikely]]
+      Exhausted(sizeBytes, alignment);
     return memory;
   }
 
@@ -147,12 +153,15 @@ class alignas(64) Arena {
 
   [[nodiscard]] ArenaMark Mark() const noexcept { return {this, cursor_, resetCount_}; }
 
-  // Takes back everything allocated since the mark. The mark must be this arena's own, from after its last Reset,
-  // and not above the cursor. Prefer ArenaScope.
+  // Takes back everything allocated since the mark. The mark must be this arena's own, from after its last
+  // Reset, and not above the cursor. Prefer ArenaScope.
   void RewindTo(const ArenaMark& mark) noexcept {
-    STADIAL_ASSERT_COMPARE(mark.arena_, ==, static_cast<const Arena*>(this), "the mark belongs to another arena");
-    STADIAL_ASSERT_COMPARE(mark.resetCount_, ==, resetCount_, "the mark is older than the arena's last Reset");
-    STADIAL_ASSERT_COMPARE(mark.cursor_, <=, cursor_, "the mark lies above the cursor: it was rewound past already");
+    STADIAL_ASSERT_COMPARE(mark.arena_, ==, static_cast<const Arena*>(this),
+                           "the mark belongs to another arena");
+    STADIAL_ASSERT_COMPARE(mark.resetCount_, ==, resetCount_,
+                           "the mark is older than the arena's last Reset");
+    STADIAL_ASSERT_COMPARE(mark.cursor_, <=, cursor_,
+                           "the mark lies above the cursor: it was rewound past already");
     TakeBack(mark.cursor_);
   }
 
@@ -188,19 +197,24 @@ class alignas(64) Arena {
     return __builtin_mul_overflow(count, sizeof(T), &bytes) ? std::numeric_limits<std::size_t>::max() : bytes;
   }
 
-  [[gnu::always_inline]] inline bool Bump(std::size_t sizeBytes, std::size_t alignment, std::byte*& memory) noexcept {
-    STADIAL_ASSERT_FULL(alignment != 0 && (alignment & (alignment - 1)) == 0, "alignment must be a power of two");
+  [[gnu::always_inline]] inline bool Bump(std::size_t sizeBytes, std::size_t alignment,
+                                          std::byte*& memory) noexcept {
+    STADIAL_ASSERT_FULL(alignment != 0 && (alignment & (alignment - 1)) == 0,
+                        "alignment must be a power of two");
     std::byte* start = cursor_;
     std::size_t available = static_cast<std::size_t>(end_ - start);
-    // The cursor is 16-aligned, so smaller alignments need no padding and the test folds away when it is constant.
+    // The cursor is 16-aligned, so smaller alignments need no padding and the test folds away when it is
+    // constant.
     if (!(__builtin_constant_p(alignment) && alignment <= kArenaGranularityBytes)) {
       const std::size_t padding = (0 - reinterpret_cast<std::uintptr_t>(start)) & (alignment - 1);
-      if (padding > available) [[unlikely]] return false;
+      if (padding > available) [[unlikely]]
+        return false;
       start += padding;
       available -= padding;
     }
     // `available` is a multiple of 16, so comparing the unrounded size is exact and cannot overflow.
-    if (sizeBytes > available) [[unlikely]] return false;
+    if (sizeBytes > available) [[unlikely]]
+      return false;
     cursor_ = start + ((sizeBytes + (kArenaGranularityBytes - 1)) & ~(kArenaGranularityBytes - 1));
     LiftPoison(start, sizeBytes);
     memory = start;
@@ -213,9 +227,11 @@ class alignas(64) Arena {
     cursor_ = cursor;
   }
   void MoveFrom(Arena& other) noexcept;
-  [[noreturn, gnu::cold, gnu::noinline]] void Exhausted(std::size_t sizeBytes, std::size_t alignment) const noexcept;
+  [[noreturn, gnu::cold, gnu::noinline]] void Exhausted(std::size_t sizeBytes,
+                                                        std::size_t alignment) const noexcept;
 
-  // Where an arena of no bytes stands: its cursor is a good address too, so the hot path tests for no null pointer.
+  // Where an arena of no bytes stands: its cursor is a good address too, so the hot path tests for no null
+  // pointer.
   alignas(kArenaGranularityBytes) static std::byte noMemory_[kArenaGranularityBytes];
 
   std::byte* cursor_ = noMemory_;

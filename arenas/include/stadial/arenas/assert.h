@@ -17,9 +17,10 @@
 namespace stadial::arenas {
 
 // Prints "assertion failed: EXPRESSION (LEFT vs RIGHT) at FILE:LINE in FUNCTION: MESSAGE" and aborts.
-[[noreturn]] void AssertionFailed(const char* expression, const char* message, std::source_location where) noexcept;
-[[noreturn]] void AssertionFailed(const char* expression, const char* message, std::uint64_t left, std::uint64_t right,
+[[noreturn]] void AssertionFailed(const char* expression, const char* message,
                                   std::source_location where) noexcept;
+[[noreturn]] void AssertionFailed(const char* expression, const char* message, std::uint64_t left,
+                                  std::uint64_t right, std::source_location where) noexcept;
 
 // The value an assertion shows for one operand: integers and enums as they are, pointers as addresses.
 template <class T>
@@ -35,24 +36,24 @@ constexpr std::uint64_t AssertionValue(const T& value) noexcept {
 
 }  // namespace stadial::arenas
 
-#define STADIAL_ASSERT_ALWAYS(condition, message)                                                          \
-  ((condition) ? static_cast<void>(0)                                                                      \
+#define STADIAL_ASSERT_ALWAYS(condition, message) \
+  ((condition) ? static_cast<void>(0)             \
                : ::stadial::arenas::AssertionFailed(#condition, message, std::source_location::current()))
 
-#define STADIAL_ASSERT_COMPARE_ALWAYS(left, op, right, message)                                            \
-  do {                                                                                                     \
-    const auto stadialLeft = (left);                                                                       \
-    const auto stadialRight = (right);                                                                     \
-    if (!(stadialLeft op stadialRight)) [[unlikely]]                                                       \
-      ::stadial::arenas::AssertionFailed(#left " " #op " " #right, message,                                \
-                                         ::stadial::arenas::AssertionValue(stadialLeft),                   \
-                                         ::stadial::arenas::AssertionValue(stadialRight),                  \
-                                         std::source_location::current());                                 \
+#define STADIAL_ASSERT_COMPARE_ALWAYS(left, op, right, message)                              \
+  do {                                                                                       \
+    const auto stadialLeft = (left);                                                         \
+    const auto stadialRight = (right);                                                       \
+    if (!(stadialLeft op stadialRight)) [[unlikely]]                                         \
+      ::stadial::arenas::AssertionFailed(                                                    \
+          #left " " #op " " #right, message, ::stadial::arenas::AssertionValue(stadialLeft), \
+          ::stadial::arenas::AssertionValue(stadialRight), std::source_location::current()); \
   } while (false)
 
 #if STADIAL_ASSERT_LEVEL >= 1
 #define STADIAL_ASSERT(condition, message) STADIAL_ASSERT_ALWAYS(condition, message)
-#define STADIAL_ASSERT_COMPARE(left, op, right, message) STADIAL_ASSERT_COMPARE_ALWAYS(left, op, right, message)
+#define STADIAL_ASSERT_COMPARE(left, op, right, message) \
+  STADIAL_ASSERT_COMPARE_ALWAYS(left, op, right, message)
 #else
 #define STADIAL_ASSERT(condition, message) static_cast<void>(sizeof(!(condition)))
 #define STADIAL_ASSERT_COMPARE(left, op, right, message) static_cast<void>(sizeof(!((left)op(right))))

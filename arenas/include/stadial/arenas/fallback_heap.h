@@ -2,20 +2,19 @@
 // designated fallbacks are served. A mimalloc heap in an exclusive arena of ours.
 //
 // Growth:       up to `budgetBytes`, within the segment; never asks the system for anything after Create.
-// Exhaustion:   TryAllocate returns nullptr and counts a refusal: budget spent, segment full, or a size no block has.
-// Alignment:    any power of two up to 1 MiB; 16 at least.
-// Destructors:  none run; Close drops every block.
-// Threads:      Create, TryAllocate, LiveBlocks, Visit, Close: the owning (creating) thread; asserted. Free, Stats: any.
-// Invalidation: Free; Close for everything.
+// Exhaustion:   TryAllocate returns nullptr and counts a refusal: budget spent, segment full, or a size no
+// block has. Alignment:    any power of two up to 1 MiB; 16 at least. Destructors:  none run; Close drops
+// every block. Threads:      Create, TryAllocate, LiveBlocks, Visit, Close: the owning (creating) thread;
+// asserted. Free, Stats: any. Invalidation: Free; Close for everything.
 //
-// The segment must be committed, start at a multiple of 64 MiB and be a multiple of 64 MiB long (mimalloc's segment
-// size); the heaps of one segment share it. A block can be at most about half of that. mimalloc keeps its table of
-// arenas for the life of the process and has room for 64; a segment that returns at the same address and size uses
-// its old entry again.
+// The segment must be committed, start at a multiple of 64 MiB and be a multiple of 64 MiB long (mimalloc's
+// segment size); the heaps of one segment share it. A block can be at most about half of that. mimalloc keeps
+// its table of arenas for the life of the process and has room for 64; a segment that returns at the same
+// address and size uses its old entry again.
 //
-// Every block carries 16 bytes of ours, which keep the ledger exact and catch double and foreign frees while the
-// block has not been handed out again. Two pieces of evidence stand beside each other: the ledger (Stats, any
-// thread, any time) and mimalloc's own count (LiveBlocks).
+// Every block carries 16 bytes of ours, which keep the ledger exact and catch double and foreign frees while
+// the block has not been handed out again. Two pieces of evidence stand beside each other: the ledger (Stats,
+// any thread, any time) and mimalloc's own count (LiveBlocks).
 #pragma once
 
 #include <atomic>
@@ -45,12 +44,14 @@ class FallbackHeap {
   static constexpr std::size_t kAlignmentMax = 1_MiB;
 
   // The heap's record lives in `memory`; it belongs to the calling thread. `component` is not copied.
-  // Errors: InvalidArgument (segment not committed, misaligned, odd size), OutOfMemory (mimalloc's arena table is
-  // full, or it refused the heap).
-  static Result<FallbackHeap*> Create(const char* component, Segment& segment, std::size_t budgetBytes, Arena& memory);
+  // Errors: InvalidArgument (segment not committed, misaligned, odd size), OutOfMemory (mimalloc's arena
+  // table is full, or it refused the heap).
+  static Result<FallbackHeap*> Create(const char* component, Segment& segment, std::size_t budgetBytes,
+                                      Arena& memory);
 
-  // Drops every block and the heap. Returns the number of blocks that were still live: leaks, if not intended.
-  // Must happen before the segment is released and before the owning thread ends. Twice is fine (0 the second time).
+  // Drops every block and the heap. Returns the number of blocks that were still live: leaks, if not
+  // intended. Must happen before the segment is released and before the owning thread ends. Twice is fine (0
+  // the second time).
   std::size_t Close() noexcept;
 
   [[nodiscard]] void* TryAllocate(std::size_t sizeBytes, std::size_t alignment = 16) noexcept;
@@ -64,7 +65,8 @@ class FallbackHeap {
   FallbackHeapStats Stats() const noexcept;
   const char* Component() const noexcept { return component_; }
 
-  // mimalloc's exact count of live blocks, frees from other threads included. Walks the heap's pages: O(pages).
+  // mimalloc's exact count of live blocks, frees from other threads included. Walks the heap's pages:
+  // O(pages).
   std::size_t LiveBlocks() noexcept;
   // Calls visit(context, payload, sizeBytes) for every live block; return false to stop. O(blocks).
   using VisitFunction = bool (*)(void* context, void* payload, std::size_t sizeBytes);
@@ -75,7 +77,8 @@ class FallbackHeap {
 
  private:
   struct BlockHeader;
-  FallbackHeap(const char* component, Segment& segment, std::size_t budgetBytes, void* heap, std::uint32_t identity) noexcept;
+  FallbackHeap(const char* component, Segment& segment, std::size_t budgetBytes, void* heap,
+               std::uint32_t identity) noexcept;
   BlockHeader* LiveHeader(const void* memory, const char* operation) const noexcept;
   [[noreturn]] void Misuse(const void* memory, const char* operation, const char* what) const noexcept;
   void AssertOwner(const char* operation) const noexcept;

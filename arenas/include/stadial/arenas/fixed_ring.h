@@ -1,12 +1,14 @@
 // FixedRing: a first-in first-out queue of any fixed capacity, in arena memory.
 //
 // Growth:       never.
-// Exhaustion:   PushBack asserts (in every build); TryPushBack returns false. PopFront of an empty ring asserts;
+// Exhaustion:   PushBack asserts (in every build); TryPushBack returns false. PopFront of an empty ring
+// asserts;
 //               TryPopFront returns false.
 // Alignment:    alignof(T).
 // Destructors:  none run; T must be storable in an arena.
 // Threads:      one at a time; between two threads take SpscRing.
-// Invalidation: an element stays in place until it is popped and overwritten. Not copyable; a moved-from ring has
+// Invalidation: an element stays in place until it is popped and overwritten. Not copyable; a moved-from ring
+// has
 //               capacity 0.
 // Cost: one compare for the limit and one for the wrap.
 #pragma once

@@ -1,11 +1,10 @@
 // FixedVector: a vector whose capacity is set once, in arena memory.
 //
 // Growth:       never.
-// Exhaustion:   PushBack and EmplaceBack assert (in every build); TryPushBack returns false, TryEmplaceBack nullptr.
-// Alignment:    alignof(T).
-// Destructors:  none run; T must be storable in an arena.
-// Threads:      one at a time.
-// Invalidation: elements never move, except by SwapRemove (the last one). All die with the arena's rewind. Not
+// Exhaustion:   PushBack and EmplaceBack assert (in every build); TryPushBack returns false, TryEmplaceBack
+// nullptr. Alignment:    alignof(T). Destructors:  none run; T must be storable in an arena. Threads: one at
+// a time. Invalidation: elements never move, except by SwapRemove (the last one). All die with the arena's
+// rewind. Not
 //               copyable (two owners of one storage); a moved-from vector has capacity 0.
 // Cost: one compare and a store per push.
 #pragma once
@@ -47,7 +46,8 @@ class FixedVector {
 
   template <class... Args>
   T& EmplaceBack(Args&&... args) {
-    STADIAL_ASSERT_COMPARE_ALWAYS(size_, <, capacity_, "FixedVector is full; raise the capacity it was given");
+    STADIAL_ASSERT_COMPARE_ALWAYS(size_, <, capacity_,
+                                  "FixedVector is full; raise the capacity it was given");
     return *::new (static_cast<void*>(data_ + size_++)) T(std::forward<Args>(args)...);
   }
   template <class... Args>

@@ -1,16 +1,16 @@
-// FlatMap: a hash map of fixed capacity in arena memory. Open addressing with linear probing over a table of a power
-// of two at least 4/3 of the capacity; deletion shifts back, so there are no tombstones and no rehashing ever.
+// FlatMap: a hash map of fixed capacity in arena memory. Open addressing with linear probing over a table of
+// a power of two at least 4/3 of the capacity; deletion shifts back, so there are no tombstones and no
+// rehashing ever.
 //
 // Growth:       never.
-// Exhaustion:   Insert asserts (in every build); TryInsert returns nullptr. Inserting a present key needs no room.
-// Alignment:    alignof(K), alignof(V).
-// Destructors:  none run; K and V must be storable in an arena and movable.
-// Threads:      one at a time; concurrent Find without writers is fine.
-// Invalidation: Insert moves nothing. Erase may move any entry: all V* die. Not copyable; a moved-from map is empty.
+// Exhaustion:   Insert asserts (in every build); TryInsert returns nullptr. Inserting a present key needs no
+// room. Alignment:    alignof(K), alignof(V). Destructors:  none run; K and V must be storable in an arena
+// and movable. Threads:      one at a time; concurrent Find without writers is fine. Invalidation: Insert
+// moves nothing. Erase may move any entry: all V* die. Not copyable; a moved-from map is empty.
 //
-// Cost: one multiply to hash, then on average under two neighbouring 4-byte hashes read. A bad Hash degrades to
-// linear search and stays correct. Iteration (ForEach) visits the table in slot order: the same operations give the
-// same order, in every run.
+// Cost: one multiply to hash, then on average under two neighbouring 4-byte hashes read. A bad Hash degrades
+// to linear search and stays correct. Iteration (ForEach) visits the table in slot order: the same operations
+// give the same order, in every run.
 #pragma once
 
 #include <bit>
@@ -26,7 +26,8 @@
 
 namespace stadial::arenas {
 
-// Folds the 128-bit product of the value with an odd constant: every bit of the value reaches every bit of the hash.
+// Folds the 128-bit product of the value with an odd constant: every bit of the value reaches every bit of
+// the hash.
 constexpr std::uint64_t HashBits(std::uint64_t value) noexcept {
   __extension__ using Wide = unsigned __int128;
   const Wide product = static_cast<Wide>(value ^ 0x9e3779b97f4a7c15u) * 0xd6e8feb86659fd93u;
@@ -36,13 +37,13 @@ constexpr std::uint64_t HashBits(std::uint64_t value) noexcept {
 // The default hash: integers, enums, pointers and string views. Give a Hash of your own for other keys.
 struct FlatMapHash {
   template <class T>
-    requires(std::is_integral_v<T> || std::is_enum_v<T>)
-  std::uint64_t operator()(T value) const noexcept {
+  requires(std::is_integral_v<T> || std::is_enum_v<T>) std::uint64_t operator()(T value) const noexcept {
     return HashBits(static_cast<std::uint64_t>(value));
   }
   template <class T>
   std::uint64_t operator()(T* pointer) const noexcept {
-    static_assert(!std::is_same_v<std::remove_cv_t<T>, char>, "hash the text, as a std::string_view, not its address");
+    static_assert(!std::is_same_v<std::remove_cv_t<T>, char>,
+                  "hash the text, as a std::string_view, not its address");
     return HashBits(reinterpret_cast<std::uintptr_t>(pointer));
   }
   std::uint64_t operator()(std::string_view text) const noexcept {
@@ -54,12 +55,14 @@ struct FlatMapHash {
 
 template <class K, class V, class Hash = FlatMapHash>
 class FlatMap {
-  static_assert(kArenaStorable<K> && kArenaStorable<V>, "no destructor runs here: K and V must be trivially destructible");
+  static_assert(kArenaStorable<K> && kArenaStorable<V>,
+                "no destructor runs here: K and V must be trivially destructible");
 
  public:
   FlatMap() noexcept = default;  // capacity 0
   FlatMap(Arena& arena, std::size_t capacity) : capacity_(capacity) {
-    STADIAL_ASSERT_COMPARE_ALWAYS(capacity, <, std::size_t{1} << 31, "a FlatMap holds fewer than 2^31 entries");
+    STADIAL_ASSERT_COMPARE_ALWAYS(capacity, <, std::size_t{1} << 31,
+                                  "a FlatMap holds fewer than 2^31 entries");
     const std::size_t slots = TableSlots(capacity);
     hashes_ = arena.NewArray<std::uint32_t>(slots).data();
     entries_ = arena.NewArrayUninitialized<Entry>(slots).data();
@@ -86,7 +89,8 @@ class FlatMap {
   }
   bool Contains(const K& key) const noexcept { return FindSlot(key) != kNoSlot; }
 
-  // The value of `key`: a new one from `value`, or the present one, unchanged. `*inserted` (if given) tells which.
+  // The value of `key`: a new one from `value`, or the present one, unchanged. `*inserted` (if given) tells
+  // which.
   V* Insert(const K& key, const V& value, bool* inserted = nullptr) {
     V* const result = TryInsert(key, value, inserted);
     if (result == nullptr) [[unlikely]] {
@@ -159,7 +163,9 @@ class FlatMap {
 
   // Bytes an arena spends on a map of this capacity, for plans that size the arena.
   static constexpr std::size_t RequiredBytes(std::size_t capacity) noexcept {
-    const auto round = [](std::size_t bytes) { return (bytes + kArenaGranularityBytes - 1) & ~(kArenaGranularityBytes - 1); };
+    const auto round = [](std::size_t bytes) {
+      return (bytes + kArenaGranularityBytes - 1) & ~(kArenaGranularityBytes - 1);
+    };
     const std::size_t slots = TableSlots(capacity);
     return round(slots * sizeof(std::uint32_t)) + round(slots * sizeof(Entry)) +
            (alignof(Entry) > kArenaGranularityBytes ? alignof(Entry) : 0);

@@ -1,12 +1,13 @@
-// LaneSet: one Arena per registered thread, so that the hot path needs no atomic. Each lane has its own pages (no
-// false sharing of data) and its own cache lines (none of the arenas themselves).
+// LaneSet: one Arena per registered thread, so that the hot path needs no atomic. Each lane has its own pages
+// (no false sharing of data) and its own cache lines (none of the arenas themselves).
 //
 // Growth:       none; the bytes are divided evenly, each lane a whole number of pages.
 // Exhaustion:   of one lane as of any Arena; lanes do not borrow from each other. The message names the lane.
 // Alignment:    as Arena; each lane starts at a page when `base` does.
 // Destructors:  none run.
 // Threads:      lane i belongs to the thread of index i. ResetAll: when no lane is in use.
-// Invalidation: ResetAll invalidates everything in every lane. The LaneSet itself is a view: copies are the same set.
+// Invalidation: ResetAll invalidates everything in every lane. The LaneSet itself is a view: copies are the
+// same set.
 #pragma once
 
 #include <cstddef>
@@ -22,9 +23,9 @@ class LaneSet {
  public:
   LaneSet() noexcept = default;  // no lanes
 
-  // Divides [base, base+bytes) into `laneCount` lanes. The arenas and their names ("lane 2") live in `tableMemory`;
-  // `name` ("frame") becomes their kind. Neither it nor `remedy` is copied.
-  // Errors: InvalidArgument for no lanes or less than a page each; CapacityExceeded when tableMemory is too small.
+  // Divides [base, base+bytes) into `laneCount` lanes. The arenas and their names ("lane 2") live in
+  // `tableMemory`; `name` ("frame") becomes their kind. Neither it nor `remedy` is copied. Errors:
+  // InvalidArgument for no lanes or less than a page each; CapacityExceeded when tableMemory is too small.
   static Result<LaneSet> Carve(const char* name, std::byte* base, std::size_t bytes, std::uint32_t laneCount,
                                Arena& tableMemory, const char* remedy = "raise the bytes per lane",
                                std::source_location site = std::source_location::current());

@@ -1,4 +1,5 @@
-// What a bounded thing does with one item too many. Every queue, pool and bus of Stadial says it in these words.
+// What a bounded thing does with one item too many. Every queue, pool and bus of Stadial says it in these
+// words.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +15,12 @@ enum class AllocationMode : std::uint8_t {
 // The mode's name, as printed in reports ("Strict").
 constexpr const char* ToString(AllocationMode mode) noexcept {
   switch (mode) {
-    case AllocationMode::Strict: return "Strict";
-    case AllocationMode::Fallback: return "Fallback";
-    case AllocationMode::Discard: return "Discard";
+    case AllocationMode::Strict:
+      return "Strict";
+    case AllocationMode::Fallback:
+      return "Fallback";
+    case AllocationMode::Discard:
+      return "Discard";
   }
   return "Unknown";
 }

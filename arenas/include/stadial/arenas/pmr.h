@@ -1,11 +1,13 @@
 // ArenaResource: lets std::pmr containers live in an arena.
 //
-// Growth, alignment, invalidation: the arena's. Deallocation does nothing: a container that grows leaves its old
+// Growth, alignment, invalidation: the arena's. Deallocation does nothing: a container that grows leaves its
+// old
 //               storage behind until the arena is rewound, so reserve first.
-// Exhaustion:   the arena's message and abort. It does not throw bad_alloc: nothing throws across Stadial's API.
-// Destructors:  the containers run their elements'; destroy the container before rewinding the arena.
+// Exhaustion:   the arena's message and abort. It does not throw bad_alloc: nothing throws across Stadial's
+// API. Destructors:  the containers run their elements'; destroy the container before rewinding the arena.
 // Threads:      one at a time.
-// Cost: a virtual call on top of the arena's add and compare (about 2 ns). For hot paths use the arena itself.
+// Cost: a virtual call on top of the arena's add and compare (about 2 ns). For hot paths use the arena
+// itself.
 #pragma once
 
 #include <cstddef>

@@ -1,11 +1,11 @@
 // Hostile memory. What an arena takes back must not be read again by a stale pointer:
-//   assertion level full:  the bytes are filled with kPoisonByte (0xDD), so that a stale read is visibly wrong;
-//   AddressSanitizer:      the bytes are poisoned as well, so that a stale read is reported where it happens;
-//   otherwise:             nothing at all, and a rewind stays O(1).
-// Under AddressSanitizer memory given to an arena is poisoned from the start and every allocation opens exactly
-// its own bytes, which catches overruns into the neighbour too. Whoever hands such memory to another owner calls
-// LiftPoison first; the arena's destructor and the segment functions do.
-// Thread rules: the caller owns the bytes. Cost: O(bytes) in the checked builds, none otherwise.
+//   assertion level full:  the bytes are filled with kPoisonByte (0xDD), so that a stale read is visibly
+//   wrong; AddressSanitizer:      the bytes are poisoned as well, so that a stale read is reported where it
+//   happens; otherwise:             nothing at all, and a rewind stays O(1).
+// Under AddressSanitizer memory given to an arena is poisoned from the start and every allocation opens
+// exactly its own bytes, which catches overruns into the neighbour too. Whoever hands such memory to another
+// owner calls LiftPoison first; the arena's destructor and the segment functions do. Thread rules: the caller
+// owns the bytes. Cost: O(bytes) in the checked builds, none otherwise.
 #pragma once
 
 #include <cstddef>

@@ -1,25 +1,28 @@
-// Recycler: a bounded, thread-safe allocator over one segment, for owners that free in any order and from any thread
-// (Vulkan drivers are served from one). Two-level segregated free lists whose free neighbours are merged, so that freed
-// memory of any size can serve any later size; in front of them, freed blocks below 8 KiB are set aside by class,
-// unmerged, and serve the next request of their class at once: a steady working set keeps its very blocks.
+// Recycler: a bounded, thread-safe allocator over one segment, for owners that free in any order and from any
+// thread (Vulkan drivers are served from one). Two-level segregated free lists whose free neighbours are
+// merged, so that freed memory of any size can serve any later size; in front of them, freed blocks below 8
+// KiB are set aside by class, unmerged, and serve the next request of their class at once: a steady working
+// set keeps its very blocks.
 //
-//   segment: | block | block | free | block | ... never carved yet ... |      block: | header 16 B | payload |
+//   segment: | block | block | free | block | ... never carved yet ... |      block: | header 16 B | payload
+//   |
 //
 // Growth:       carves from the committed bytes until they are used up; never asks the system for anything.
 // Exhaustion:   Allocate returns nullptr and counts a refusal (also when sealed and the headroom is spent).
-// Alignment:    any power of two up to 1 MiB, of the address; 16 at least. The padding in front becomes a free block.
-// Destructors:  none run.
-// Threads:      every method from any thread; one mutex, which does not allocate.
-// Invalidation: Free. Blocks never move. The recycler must outlive its blocks, the segment the recycler.
+// Alignment:    any power of two up to 1 MiB, of the address; 16 at least. The padding in front becomes a
+// free block. Destructors:  none run. Threads:      every method from any thread; one mutex, which does not
+// allocate. Invalidation: Free. Blocks never move. The recycler must outlive its blocks, the segment the
+// recycler.
 //
-// Cost: O(1), about 20 ns for a pair of Allocate and Free; a request that finds no room merges first what was set
-// aside (O(blocks set aside)), and Reallocate copies, outside the lock, unless the block is large enough.
+// Cost: O(1), about 20 ns for a pair of Allocate and Free; a request that finds no room merges first what was
+// set aside (O(blocks set aside)), and Reallocate copies, outside the lock, unless the block is large enough.
 //
-// Waste: a 16 B header, and the request rounded up to a size class: classes are 16 B apart up to 256 B and 1/16 of a
-// power of two apart above, so at most 15 B or 6.25 %; up to 31 B more where a remainder is too small for a block of
-// its own. Below 25 % of any block of 256 B and more. Requests of one class can always use each other's blocks.
-// Misuse: freeing twice, or freeing what is not a live block of this recycler, is detected by the block's header and
-// asserts with the address and what stands there. Payloads are hostile after Free in checked builds (poison.h).
+// Waste: a 16 B header, and the request rounded up to a size class: classes are 16 B apart up to 256 B and
+// 1/16 of a power of two apart above, so at most 15 B or 6.25 %; up to 31 B more where a remainder is too
+// small for a block of its own. Below 25 % of any block of 256 B and more. Requests of one class can always
+// use each other's blocks. Misuse: freeing twice, or freeing what is not a live block of this recycler, is
+// detected by the block's header and asserts with the address and what stands there. Payloads are hostile
+// after Free in checked builds (poison.h).
 #pragma once
 
 #include <cstddef>
@@ -36,9 +39,9 @@ struct RecyclerStats {
   std::uint64_t allocations = 0;  // successful, since construction
   std::uint64_t frees = 0;
   std::uint64_t refusals = 0;
-  std::uint64_t carvedBytes = 0;   // of the segment, headers included; never shrinks
-  std::uint64_t peakBytes = 0;     // highest liveBytes
-  std::uint64_t freeBytes = 0;     // in free blocks of the carved part, headers included
+  std::uint64_t carvedBytes = 0;  // of the segment, headers included; never shrinks
+  std::uint64_t peakBytes = 0;    // highest liveBytes
+  std::uint64_t freeBytes = 0;    // in free blocks of the carved part, headers included
   std::uint64_t capacityBytes = 0;
   std::uint64_t headroomBytes = 0;  // what may still be carved; all that is left unless sealed
 };
@@ -56,8 +59,8 @@ class Recycler {
   // nullptr when full, sealed without headroom, or when the alignment is no power of two or above 1 MiB.
   // A request of 0 bytes gives a block of its own, of 0 usable bytes.
   [[nodiscard]] void* Allocate(std::size_t sizeBytes, std::size_t alignment = 16) noexcept;
-  // As VkAllocationCallbacks wants it: null `memory` allocates, size 0 frees and returns nullptr; on refusal nullptr
-  // and the old block stays. Contents are kept up to the smaller size.
+  // As VkAllocationCallbacks wants it: null `memory` allocates, size 0 frees and returns nullptr; on refusal
+  // nullptr and the old block stays. Contents are kept up to the smaller size.
   [[nodiscard]] void* Reallocate(void* memory, std::size_t sizeBytes, std::size_t alignment = 16) noexcept;
   // nullptr is fine.
   void Free(void* memory) noexcept;
@@ -67,8 +70,8 @@ class Recycler {
     return memory >= static_cast<const void*>(base_) && memory < static_cast<const void*>(end_);
   }
 
-  // From now on only recycled blocks are handed out, plus at most `headroomBytes` newly carved; the rest is refused
-  // and counted. Drivers are racy by a few blocks per frame in flight: give them headroom.
+  // From now on only recycled blocks are handed out, plus at most `headroomBytes` newly carved; the rest is
+  // refused and counted. Drivers are racy by a few blocks per frame in flight: give them headroom.
   void Seal(std::size_t headroomBytes) noexcept;
   void Unseal() noexcept;
   bool IsSealed() const noexcept;
@@ -77,8 +80,8 @@ class Recycler {
   const char* Name() const noexcept { return name_; }
   // Merges now what Free set aside. Allocate does it by itself when it needs room.
   void Compact() noexcept;
-  // Walks every block and checks all invariants, asserting on the first that does not hold; returns the number of
-  // blocks. O(blocks), under the lock: for tests and audits.
+  // Walks every block and checks all invariants, asserting on the first that does not hold; returns the
+  // number of blocks. O(blocks), under the lock: for tests and audits.
   std::uint64_t CheckIntegrity() const noexcept;
 
   static constexpr std::size_t kAlignmentMax = std::size_t{1} << 20;
@@ -92,14 +95,16 @@ class Recycler {
 
   static constexpr unsigned kQuickLevels = 6;
   static constexpr unsigned kQuickClasses = kQuickLevels * kSecondLevels;
-  static constexpr std::uint32_t kQuickUnitsMax = (kSecondLevels << (kQuickLevels - 1)) - 1;  // just below 8 KiB
+  static constexpr std::uint32_t kQuickUnitsMax =
+      (kSecondLevels << (kQuickLevels - 1)) - 1;  // just below 8 KiB
 
   struct SizeClass {
     unsigned first;
     unsigned second;
   };
-  // Blocks set aside are kept apart by the alignment they happen to have: 16 B, 32 B, ... 4 KiB and above. Each
-  // request takes the least aligned one that will do, so an equal set of requests, in any order, finds them again.
+  // Blocks set aside are kept apart by the alignment they happen to have: 16 B, 32 B, ... 4 KiB and above.
+  // Each request takes the least aligned one that will do, so an equal set of requests, in any order, finds
+  // them again.
   static constexpr unsigned kQuickAlignments = 9;
   static constexpr unsigned QuickClass(SizeClass sizeClass) noexcept {
     return sizeClass.first * kSecondLevels + sizeClass.second;

@@ -2,16 +2,17 @@
 //
 //   | guard | records | guard | segment 0 | guard | segment 1 | guard | ... rest, inaccessible | guard |
 //
-// Growth:       segments are added up to segmentsMax, until Seal. A segment commits a growing prefix of itself.
-// Exhaustion:   a Result that names the segment, what was asked, what is left and which option to raise.
-// Alignment:    segments start at a page, or at SegmentOptions::alignmentBytes (an address alignment).
+// Growth:       segments are added up to segmentsMax, until Seal. A segment commits a growing prefix of
+// itself. Exhaustion:   a Result that names the segment, what was asked, what is left and which option to
+// raise. Alignment:    segments start at a page, or at SegmentOptions::alignmentBytes (an address alignment).
 // Destructors:  ~Region unmaps everything; it runs no destructor of what lies inside.
 // Threads:      AddSegment, Seal, Commit, Decommit, Protect: one thread at a time. Reads: any thread.
-// Invalidation: Segment pointers and addresses stay valid until the region is destroyed, also when it is moved.
+// Invalidation: Segment pointers and addresses stay valid until the region is destroyed, also when it is
+// moved.
 //
-// The segment records live in the region's own first pages; nothing is taken from the heap. A guard of inaccessible
-// pages stands on both sides of every segment, so that an overrun faults. Each segment shows in /proc/self/maps as
-// "REGION:SEGMENT" (see MappingNameMethod).
+// The segment records live in the region's own first pages; nothing is taken from the heap. A guard of
+// inaccessible pages stands on both sides of every segment, so that an overrun faults. Each segment shows in
+// /proc/self/maps as "REGION:SEGMENT" (see MappingNameMethod).
 #pragma once
 
 #include <cstddef>
@@ -28,17 +29,17 @@
 namespace stadial::arenas {
 
 struct RegionOptions {
-  const char* name = "stadial";           // copied; at most kMappingNameBytesMax - 1 characters count
-  std::size_t sizeBytes = 64_GiB;         // address space, not memory
-  std::size_t retryBytes = 8_GiB;         // tried once when sizeBytes is refused and larger; 0: never
-  std::size_t guardBytes = 64_KiB;        // on each side of every segment; at least one page
+  const char* name = "stadial";     // copied; at most kMappingNameBytesMax - 1 characters count
+  std::size_t sizeBytes = 64_GiB;   // address space, not memory
+  std::size_t retryBytes = 8_GiB;   // tried once when sizeBytes is refused and larger; 0: never
+  std::size_t guardBytes = 64_KiB;  // on each side of every segment; at least one page
   std::uint32_t segmentsMax = 16;
 };
 
 struct SegmentOptions {
-  const char* name = "";                  // copied; must be unique in the region and not empty
-  std::size_t sizeBytes = 0;              // address space of the segment, rounded up to pages
-  std::size_t alignmentBytes = 0;         // of its first byte; a power of two; 0: a page
+  const char* name = "";           // copied; must be unique in the region and not empty
+  std::size_t sizeBytes = 0;       // address space of the segment, rounded up to pages
+  std::size_t alignmentBytes = 0;  // of its first byte; a power of two; 0: a page
 };
 
 inline constexpr std::size_t kMappingNameBytesMax = 32;
@@ -52,9 +53,9 @@ class Segment {
   PageAccess Access() const noexcept { return access_; }
   MappingNameMethod NameMethod() const noexcept { return nameMethod_; }
 
-  // Makes the first `prefixBytes` (rounded up to pages) readable and writable and pre-faults them, so that no later
-  // touch faults. Less than what is committed already: nothing happens. Contents stay.
-  // Errors: CapacityExceeded beyond ReservedBytes, OutOfMemory when the system refuses; then nothing has changed.
+  // Makes the first `prefixBytes` (rounded up to pages) readable and writable and pre-faults them, so that no
+  // later touch faults. Less than what is committed already: nothing happens. Contents stay. Errors:
+  // CapacityExceeded beyond ReservedBytes, OutOfMemory when the system refuses; then nothing has changed.
   Result<void> Commit(std::size_t prefixBytes);
   Result<void> CommitAll() { return Commit(reservedBytes_); }
   // Gives all storage back; the contents are lost and the addresses inaccessible.
@@ -64,11 +65,12 @@ class Segment {
 
   // Whether the address lies in the segment, committed or not; guards do not count.
   bool Contains(const void* address) const noexcept {
-    return address >= static_cast<const void*>(base_) && address < static_cast<const void*>(base_ + reservedBytes_);
+    return address >= static_cast<const void*>(base_) &&
+           address < static_cast<const void*>(base_ + reservedBytes_);
   }
 
-  // An arena over the committed bytes [offsetBytes, offsetBytes + sizeBytes). Asserts that they are committed.
-  // Two arenas over the same bytes are the caller's error.
+  // An arena over the committed bytes [offsetBytes, offsetBytes + sizeBytes). Asserts that they are
+  // committed. Two arenas over the same bytes are the caller's error.
   Arena MakeArena(const ArenaOptions& options, std::size_t offsetBytes, std::size_t sizeBytes,
                   std::source_location site = std::source_location::current()) noexcept;
   // Over all committed bytes, named like the segment.
@@ -104,7 +106,8 @@ class Region {
   ~Region();
 
   // The next segment, inaccessible until its Commit.
-  // Errors: WrongPhase after Seal; InvalidArgument; CapacityExceeded, naming what is left and the option to raise.
+  // Errors: WrongPhase after Seal; InvalidArgument; CapacityExceeded, naming what is left and the option to
+  // raise.
   Result<Segment*> AddSegment(const SegmentOptions& options);
   // From now on the set of segments is final.
   void Seal() noexcept { sealed_ = true; }
@@ -141,6 +144,7 @@ class Region {
 };
 
 // The error Reserve returns when `options` were refused with `errorNumber` under these limits.
-Error MakeAddressSpaceError(const RegionOptions& options, const AddressSpaceLimits& limits, int errorNumber) noexcept;
+Error MakeAddressSpaceError(const RegionOptions& options, const AddressSpaceLimits& limits,
+                            int errorNumber) noexcept;
 
 }  // namespace stadial::arenas

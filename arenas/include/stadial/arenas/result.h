@@ -16,19 +16,19 @@
 namespace stadial::arenas {
 
 enum class ErrorCode : std::uint16_t {
-  InvalidArgument,    // the caller's input is malformed or out of range
-  AddressSpace,       // virtual addresses could not be reserved
-  OutOfMemory,        // pages could not be committed, or a heap refused
-  CapacityExceeded,   // a fixed capacity or budget is used up
-  WrongPhase,         // not allowed in the current phase
-  NotFound,           // the named thing does not exist
-  NotSupported,       // this machine, driver or build cannot do it
-  CorruptData,        // a file or record fails its checks
-  Io,                 // the operating system refused a file operation
-  Timeout,            // a bounded wait ran out
-  DeviceLost,         // the GPU stopped
-  Driver,             // a driver call failed for another reason
-  Invalid,            // a graph or plan failed validation
+  InvalidArgument,   // the caller's input is malformed or out of range
+  AddressSpace,      // virtual addresses could not be reserved
+  OutOfMemory,       // pages could not be committed, or a heap refused
+  CapacityExceeded,  // a fixed capacity or budget is used up
+  WrongPhase,        // not allowed in the current phase
+  NotFound,          // the named thing does not exist
+  NotSupported,      // this machine, driver or build cannot do it
+  CorruptData,       // a file or record fails its checks
+  Io,                // the operating system refused a file operation
+  Timeout,           // a bounded wait ran out
+  DeviceLost,        // the GPU stopped
+  Driver,            // a driver call failed for another reason
+  Invalid,           // a graph or plan failed validation
 };
 
 // The code's name, as printed in reports ("AddressSpace").
@@ -55,10 +55,13 @@ class [[nodiscard]] Result {
   static_assert(!std::is_reference_v<T>, "return a pointer instead of a reference");
 
  public:
-  Result(T value) noexcept(std::is_nothrow_move_constructible_v<T>) : hasValue_(true) {  // NOLINT(google-explicit-constructor)
+  Result(T value) noexcept(std::is_nothrow_move_constructible_v<T>)
+      : hasValue_(true) {  // NOLINT(google-explicit-constructor)
     new (&value_) T(std::move(value));
   }
-  Result(const Error& error) noexcept : hasValue_(false) { new (&error_) Error(error); }  // NOLINT(google-explicit-constructor)
+  Result(const Error& error) noexcept : hasValue_(false) {
+    new (&error_) Error(error);
+  }  // NOLINT(google-explicit-constructor)
   Result(Result&& other) noexcept(std::is_nothrow_move_constructible_v<T>) : hasValue_(other.hasValue_) {
     if (hasValue_) {
       new (&value_) T(std::move(other.value_));
@@ -107,7 +110,8 @@ template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() noexcept : dummy_(0), hasValue_(true) {}
-  Result(const Error& error) noexcept : error_(error), hasValue_(false) {}  // NOLINT(google-explicit-constructor)
+  Result(const Error& error) noexcept
+      : error_(error), hasValue_(false) {}  // NOLINT(google-explicit-constructor)
 
   bool HasValue() const noexcept { return hasValue_; }
   explicit operator bool() const noexcept { return hasValue_; }
@@ -127,17 +131,18 @@ class [[nodiscard]] Result<void> {
 }  // namespace stadial::arenas
 
 // Returns the error of `expression` (a Result) from the enclosing function, which itself returns a Result.
-#define STADIAL_RETURN_IF_ERROR(expression)                    \
-  do {                                                         \
-    auto&& stadialResult = (expression);                       \
-    if (!stadialResult) [[unlikely]] return stadialResult.GetError(); \
+#define STADIAL_RETURN_IF_ERROR(expression) \
+  do {                                      \
+    auto&& stadialResult = (expression);    \
+    if (!stadialResult) [[unlikely]]        \
+      return stadialResult.GetError();      \
   } while (false)
 
 // STADIAL_ASSIGN_OR_RETURN(auto x, Make()): x is the value, or the enclosing function returns the error.
 #define STADIAL_CONCAT_(a, b) a##b
 #define STADIAL_CONCAT(a, b) STADIAL_CONCAT_(a, b)
-#define STADIAL_ASSIGN_OR_RETURN(declaration, expression)                                      \
-  auto STADIAL_CONCAT(stadialResult, __LINE__) = (expression);                                 \
-  if (!STADIAL_CONCAT(stadialResult, __LINE__)) [[unlikely]]                                   \
-    return STADIAL_CONCAT(stadialResult, __LINE__).GetError();                                 \
+#define STADIAL_ASSIGN_OR_RETURN(declaration, expression)      \
+  auto STADIAL_CONCAT(stadialResult, __LINE__) = (expression); \
+  if (!STADIAL_CONCAT(stadialResult, __LINE__)) [[unlikely]]   \
+    return STADIAL_CONCAT(stadialResult, __LINE__).GetError(); \
   declaration = std::move(STADIAL_CONCAT(stadialResult, __LINE__)).Value()

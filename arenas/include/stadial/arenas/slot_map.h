@@ -1,5 +1,5 @@
-// SlotMap: fixed slots named by generation-checked handles. A handle of an erased element is recognised as stale,
-// also after its slot was used again.
+// SlotMap: fixed slots named by generation-checked handles. A handle of an erased element is recognised as
+// stale, also after its slot was used again.
 //
 // Growth:       never.
 // Exhaustion:   Insert asserts (in every build); TryInsert returns the null handle.
@@ -8,8 +8,8 @@
 // Threads:      one at a time; concurrent Get without writers is fine.
 // Invalidation: elements never move; T* lives until its Erase. Not copyable; a moved-from map has capacity 0.
 //
-// Generations are 32-bit and odd while the slot is occupied. A slot whose generations are used up (after 2^31 reuses)
-// is retired, never recycled: the capacity shrinks by one, but no stale handle ever matches again.
+// Generations are 32-bit and odd while the slot is occupied. A slot whose generations are used up (after 2^31
+// reuses) is retired, never recycled: the capacity shrinks by one, but no stale handle ever matches again.
 // Cost: Insert, Get, Erase O(1); the most recently freed slot is used first (it is warm in the cache).
 #pragma once
 
@@ -44,7 +44,8 @@ class SlotMap {
 
   SlotMap() noexcept = default;  // capacity 0
   SlotMap(Arena& arena, std::size_t capacity) {
-    STADIAL_ASSERT_COMPARE_ALWAYS(capacity, <, std::size_t{kNoSlot}, "a SlotMap holds fewer than 2^32 - 1 slots");
+    STADIAL_ASSERT_COMPARE_ALWAYS(capacity, <, std::size_t{kNoSlot},
+                                  "a SlotMap holds fewer than 2^32 - 1 slots");
     slots_ = arena.NewArrayUninitialized<Slot>(capacity).data();
     for (std::size_t index = 0; index < capacity; ++index) ::new (static_cast<void*>(slots_ + index)) Slot;
     capacity_ = static_cast<std::uint32_t>(capacity);
@@ -77,7 +78,8 @@ class SlotMap {
   template <class... Args>
   Handle Emplace(Args&&... args) {
     const Handle handle = TryEmplace(std::forward<Args>(args)...);
-    STADIAL_ASSERT_COMPARE_ALWAYS(handle.generation, !=, std::uint32_t{0}, "SlotMap is full; raise its capacity");
+    STADIAL_ASSERT_COMPARE_ALWAYS(handle.generation, !=, std::uint32_t{0},
+                                  "SlotMap is full; raise its capacity");
     return handle;
   }
   Handle Insert(const T& value) { return Emplace(value); }
@@ -111,7 +113,8 @@ class SlotMap {
     }
   }
 
-  // Calls visit(Handle, T&) for every element, by ascending index. The visitor may erase the element it is given.
+  // Calls visit(Handle, T&) for every element, by ascending index. The visitor may erase the element it is
+  // given.
   template <class Visit>
   void ForEach(Visit&& visit) {
     for (std::uint32_t index = 0; index < touched_; ++index) {
@@ -140,7 +143,8 @@ class SlotMap {
   };
 
   bool IsLive(Handle handle) const noexcept {
-    return handle.index < touched_ && handle.generation % 2 == 1 && slots_[handle.index].generation == handle.generation;
+    return handle.index < touched_ && handle.generation % 2 == 1 &&
+           slots_[handle.index].generation == handle.generation;
   }
   T* At(std::uint32_t index) noexcept { return std::launder(reinterpret_cast<T*>(slots_[index].storage)); }
   const T* At(std::uint32_t index) const noexcept {

@@ -4,12 +4,13 @@
 // Exhaustion:   TryPush returns false, Push asserts (in every build). TryPop of an empty ring returns false.
 // Alignment:    alignof(T).
 // Destructors:  none run; T must be storable in an arena.
-// Threads:      exactly one producer (TryPush, Push) and one consumer (TryPop, Front, Drop) at a time; the rest any.
+// Threads:      exactly one producer (TryPush, Push) and one consumer (TryPop, Front, Drop) at a time; the
+// rest any.
 //               What the producer wrote before a push is visible to the consumer after the pop.
 // Invalidation: Front stays valid until it is dropped. The ring itself cannot be copied or moved.
 //
-// Cost: wait-free. Each side keeps its own copy of the other's index and reads the shared one only when the copy says
-// full or empty, so that a ring that is neither costs no cache-line transfer but the data's.
+// Cost: wait-free. Each side keeps its own copy of the other's index and reads the shared one only when the
+// copy says full or empty, so that a ring that is neither costs no cache-line transfer but the data's.
 #pragma once
 
 #include <atomic>
@@ -49,7 +50,8 @@ class SpscRing {
     return true;
   }
   void Push(const T& value) {
-    if (TryPush(value)) [[likely]] return;
+    if (TryPush(value)) [[likely]]
+      return;
     STADIAL_ASSERT_COMPARE_ALWAYS(Size(), <, Capacity(), "SpscRing is full; raise the capacity it was given");
     // The consumer made room between the two looks: this thread is the only producer, so one more push fits.
     STADIAL_ASSERT_ALWAYS(TryPush(value), "SpscRing is full; raise the capacity it was given");

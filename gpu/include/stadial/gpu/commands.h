@@ -20,6 +20,7 @@ namespace stadial::gpu {
 // Synchronization2 barriers collected and issued in one vkCmdPipelineBarrier2. Fixed capacity; asserts when exceeded.
 class BarrierBatch {
  public:
+  BarrierBatch() noexcept {}  // NOLINT(cppcoreguidelines-pro-type-member-init): see below
   // Everything written by compute and transfer before is visible to compute and transfer after. With images in GENERAL
   // this is all that two dependent passes need; repeated calls add nothing.
   BarrierBatch& Passes() noexcept;
@@ -38,8 +39,9 @@ class BarrierBatch {
   static constexpr std::uint32_t kImagesMax = 32;
   std::uint32_t memoryCount_ = 0;
   std::uint32_t imageCount_ = 0;
-  std::array<VkMemoryBarrier2, kMemoryMax> memory_{};
-  std::array<VkImageMemoryBarrier2, kImagesMax> images_{};
+  // Not initialised: 3 KiB of zeros for every barrier would cost more than recording it.
+  std::array<VkMemoryBarrier2, kMemoryMax> memory_;
+  std::array<VkImageMemoryBarrier2, kImagesMax> images_;
 };
 
 class Recorder {

@@ -31,7 +31,6 @@ struct HostMemoryPhaseStats {
   std::uint64_t reallocations = 0;  // pfnReallocation of a live block
   std::uint64_t frees = 0;          // pfnFree of a live block
   std::uint64_t refusals = 0;       // answered null: exhausted, sealed beyond the headroom, or injected
-  std::uint64_t bytesRequested = 0;
 };
 
 struct HostMemoryStats {
@@ -81,7 +80,7 @@ class HostMemory {
   static void VKAPI_CALL OnInternalFree(void*, std::size_t, VkInternalAllocationType, VkSystemAllocationScope) noexcept;
 
   struct PhaseCounters {
-    std::atomic<std::uint64_t> allocations{0}, reallocations{0}, frees{0}, refusals{0}, bytesRequested{0};
+    std::atomic<std::uint64_t> allocations{0}, reallocations{0}, frees{0}, refusals{0};
   };
   PhaseCounters& Counters() noexcept;
   bool ShouldInject() noexcept;

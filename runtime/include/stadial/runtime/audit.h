@@ -1,6 +1,6 @@
-// FrameAudit collects what each frame did; AuditReport is the account of a run, ready for a screen (PrintAudit) or a
-// file (ToJson). Collecting happens inside frames, in fixed storage, and allocates nothing; building, printing and
-// converting a report allocate, and belong after the last frame.
+// FrameAudit collects what each frame did; AuditReport is the account of a run, ready for a screen
+// (PrintAudit) or a file (ToJson). Collecting happens inside frames, in fixed storage, and allocates nothing;
+// building, printing and converting a report allocate, and belong after the last frame.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,13 @@ namespace stadial::runtime {
 // What one frame did on its frame thread, between Begin and End.
 struct FrameSample {
   std::uint64_t frameIndex = 0;
-  std::uint64_t frameNs = 0;          // Begin entered to End left, waiting included
-  std::uint64_t overheadNs = 0;       // of these, the runtime's own: without node code, driver calls and waiting
+  std::uint64_t frameNs = 0;     // Begin entered to End left, waiting included
+  std::uint64_t overheadNs = 0;  // of these, the runtime's own: without node code, driver calls and waiting
   std::uint64_t heapAllocations = 0;  // by this process's code; the driver's are counted by the gate
   std::uint64_t heapFrees = 0;
   std::uint64_t vmSyscalls = 0;
   std::uint64_t minorFaults = 0;
-  bool compiled = false;              // a plan was built in this frame: it is not a steady one
+  bool compiled = false;  // a plan was built in this frame: it is not a steady one
 };
 
 struct AuditFrames {
@@ -56,7 +56,9 @@ class FrameAudit {
 
   // What only higher layers know; they set it when it changes, and the report repeats it.
   void SetValidationMessages(std::uint64_t count) noexcept { validationMessages_ = count; }
-  void SetDriverCallbackAllocations(std::uint64_t inSteadyFrames) noexcept { callbackAllocations_ = inSteadyFrames; }
+  void SetDriverCallbackAllocations(std::uint64_t inSteadyFrames) noexcept {
+    callbackAllocations_ = inSteadyFrames;
+  }
   std::uint64_t ValidationMessages() const noexcept { return validationMessages_; }
   std::uint64_t DriverCallbackAllocations() const noexcept { return callbackAllocations_; }
 
@@ -81,7 +83,7 @@ struct AuditDevice {  // filled in by gpu
   std::string type{};    // "discrete", "integrated", "virtual", "cpu"
   std::string driver{};  // name and version as the driver states them
   std::string apiVersion{};
-  std::string note{};    // what its driver does in a frame, where that is known
+  std::string note{};  // what its driver does in a frame, where that is known
 };
 
 struct AuditFallback {
@@ -130,8 +132,8 @@ struct AuditReport {
   } witness;
   struct {
     double callbackAllocationsPerFrame = 0;
-    // Since the warm-up: the driver's own mallocs in its calls, on frame (and worker) threads and on the submit thread,
-    // and the mallocs of unregistered threads while frames ran.
+    // Since the warm-up: the driver's own mallocs in its calls, on frame (and worker) threads and on the
+    // submit thread, and the mallocs of unregistered threads while frames ran.
     std::uint64_t directFrameThread = 0;
     std::uint64_t directSubmitThread = 0;
     std::uint64_t otherThreads = 0;
@@ -146,15 +148,18 @@ struct AuditReport {
   std::vector<std::string> reasons;  // why it is not a pass; empty for one
 };
 
-// Fills in frames, frameThreads, times, validationMessages, driver callbacks per frame from what was collected.
+// Fills in frames, frameThreads, times, validationMessages, driver callbacks per frame from what was
+// collected.
 void FillReport(const FrameAudit& audit, AuditReport& report);
 
 // Decides verdict and reasons from the other fields; call it again after changing one.
-//   fail        a steady frame allocated, freed, made a VM syscall or faulted; validation messages; a fallback refused
-//   incomplete  the gate is not ARMED or was told to allow, no witness for VM syscalls or for faults, or no steady frame
+//   fail        a steady frame allocated, freed, made a VM syscall or faulted; validation messages; a
+//   fallback refused incomplete  the gate is not ARMED or was told to allow, no witness for VM syscalls or
+//   for faults, or no steady frame
 void Judge(AuditReport& report);
 
-// The JSON keys are the names of the fields above in snake_case; docs with the example in tests/runtime/audit_test.cpp.
+// The JSON keys are the names of the fields above in snake_case; docs with the example in
+// tests/runtime/audit_test.cpp.
 std::string ToJson(const AuditReport& report);
 
 // About twenty lines for a person. `file` must be open for writing.

@@ -1,16 +1,16 @@
-// CompileMemory: the two halves that plans live in. One holds the plan in use, mapped read-only; the next plan is
-// built in the other and takes over when it is sealed. The old half is reused when the last frame that could have
-// read it has completed.
+// CompileMemory: the two halves that plans live in. One holds the plan in use, mapped read-only; the next
+// plan is built in the other and takes over when it is sealed. The old half is reused when the last frame
+// that could have read it has completed.
 //
 //   Arena* memory = compile.BeginCompile().Value();   // committed, pre-faulted, writable, empty
 //   ... build the plan ...
 //   compile.SealCompile().Value();                    // read-only from here on; this is the plan in use
 //
-// How it grows: not at all; each half has a fixed size (RuntimeOptions::compileBytes). Exhaustion: the arena's own
-// message. Destructors: never run. Threads: the frame thread. Pointers into a plan stay valid until BeginCompile is
-// called twice after its sealing; writing through one faults.
-// Cost: BeginCompile and SealCompile make VM syscalls (mprotect, pre-fault); they belong to the Compile phase or to
-// the compile point of a frame, which is then not a steady one.
+// How it grows: not at all; each half has a fixed size (RuntimeOptions::compileBytes). Exhaustion: the
+// arena's own message. Destructors: never run. Threads: the frame thread. Pointers into a plan stay valid
+// until BeginCompile is called twice after its sealing; writing through one faults. Cost: BeginCompile and
+// SealCompile make VM syscalls (mprotect, pre-fault); they belong to the Compile phase or to the compile
+// point of a frame, which is then not a steady one.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +34,8 @@ class CompileMemory {
   CompileMemory& operator=(const CompileMemory&) = delete;
 
   // Opens the half that is not in use. While frames may still read it, waits for them (the loop's deadline).
-  // WrongPhase: a plan is already being built, or this frame has compiled once and is still open (both halves are
-  // in use until it ends). Timeout and DeviceLost: as the completion source says. OutOfMemory: no pages.
+  // WrongPhase: a plan is already being built, or this frame has compiled once and is still open (both halves
+  // are in use until it ends). Timeout and DeviceLost: as the completion source says. OutOfMemory: no pages.
   Result<arenas::Arena*> BeginCompile() noexcept;
 
   // Makes the half under construction read-only and the plan in use. WrongPhase when none is being built.

@@ -1,5 +1,6 @@
-// Events: what is queued in an EventBus. An Event is 64 bytes, trivially copyable, and carries a type, an optional
-// integer, and an optional typed payload of at most kEventPayloadBytesMax bytes inline. Nothing here allocates.
+// Events: what is queued in an EventBus. An Event is 64 bytes, trivially copyable, and carries a type, an
+// optional integer, and an optional typed payload of at most kEventPayloadBytesMax bytes inline. Nothing here
+// allocates.
 #pragma once
 
 #include <cstddef>
@@ -57,7 +58,8 @@ enum class EventType : std::uint32_t {
 // The program's own type: `constexpr EventType kDoorOpened = MakeEventType(EventCategory::User, 1);`
 constexpr EventType MakeEventType(EventCategory category, std::uint32_t ordinal) noexcept {
   STADIAL_ASSERT_COMPARE(ordinal, <, 1u << 24, "an event type's ordinal has 24 bits");
-  return static_cast<EventType>(EventTypeValue(category, ordinal));
+  // Any 32-bit value is a value of an enumeration with a fixed underlying type.
+  return static_cast<EventType>(EventTypeValue(category, ordinal));  // NOLINT(clang-analyzer-optin.core.EnumCastOutOfRange)
 }
 
 constexpr EventCategory CategoryOf(EventType type) noexcept {
@@ -71,8 +73,8 @@ constexpr EventCategoryMask MaskOf(EventCategory category) noexcept {
 }
 
 // Event::flags. A type's policy (EventBus::SetTypePolicy) sets the same bits for every event of the type.
-inline constexpr std::uint16_t kEventPinned = 1;     // Discard must not drop it
-inline constexpr std::uint16_t kEventCoalesce = 2;   // collapses into a queued event of the same type and key
+inline constexpr std::uint16_t kEventPinned = 1;    // Discard must not drop it
+inline constexpr std::uint16_t kEventCoalesce = 2;  // collapses into a queued event of the same type and key
 inline constexpr std::uint16_t kEventFlagsPublic = kEventPinned | kEventCoalesce;
 
 inline constexpr std::size_t kEventPayloadBytesMax = 32;
@@ -80,10 +82,10 @@ inline constexpr std::size_t kEventPayloadBytesMax = 32;
 struct alignas(16) Event {
   EventType type = EventType::None;
   std::uint16_t flags = 0;
-  std::uint16_t payloadTag = 0;    // 0: no typed payload; set by MakeEvent
-  std::int64_t data = 0;           // the program's own
-  std::uint64_t key = 0;           // what coalescing compares besides the type (a node, a resource)
-  std::uint64_t origins = 0;       // bit mask of who asked; coalescing combines it by OR
+  std::uint16_t payloadTag = 0;  // 0: no typed payload; set by MakeEvent
+  std::int64_t data = 0;         // the program's own
+  std::uint64_t key = 0;         // what coalescing compares besides the type (a node, a resource)
+  std::uint64_t origins = 0;     // bit mask of who asked; coalescing combines it by OR
   std::byte payload[kEventPayloadBytesMax] = {};
 };
 static_assert(sizeof(Event) == 64 && std::is_trivially_copyable_v<Event>);
@@ -94,7 +96,8 @@ namespace detail {
 template <class T>
 consteval std::uint16_t PayloadTag() {
   std::uint32_t hash = 2166136261u;
-  for (const char* c = __PRETTY_FUNCTION__; *c != '\0'; ++c) hash = (hash ^ static_cast<unsigned char>(*c)) * 16777619u;
+  for (const char* c = __PRETTY_FUNCTION__; *c != '\0'; ++c)
+    hash = (hash ^ static_cast<unsigned char>(*c)) * 16777619u;
   const auto folded = static_cast<std::uint16_t>((hash >> 16) ^ (hash & 0xffffu));
   return folded == 0 ? std::uint16_t{1} : folded;
 }
@@ -103,7 +106,8 @@ consteval std::uint16_t PayloadTag() {
 
 template <class T>
 concept EventPayload = std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T> &&
-                       sizeof(T) <= kEventPayloadBytesMax && alignof(T) <= 16;
+                           sizeof(T) <= kEventPayloadBytesMax
+                       && alignof(T) <= 16;
 
 // An event that carries `payload`, to be read back with PayloadOf<T>.
 template <EventPayload T>
@@ -114,12 +118,15 @@ Event MakeEvent(EventType type, const T& payload, std::uint64_t key = 0) noexcep
 }
 
 template <EventPayload T>
-bool HasPayload(const Event& event) noexcept { return event.payloadTag == detail::PayloadTag<T>(); }
+bool HasPayload(const Event& event) noexcept {
+  return event.payloadTag == detail::PayloadTag<T>();
+}
 
 // Asserts that the event carries a T.
 template <EventPayload T>
 T PayloadOf(const Event& event) noexcept {
-  STADIAL_ASSERT_COMPARE(event.payloadTag, ==, detail::PayloadTag<T>(), "the event carries a payload of another type");
+  STADIAL_ASSERT_COMPARE(event.payloadTag, ==, detail::PayloadTag<T>(),
+                         "the event carries a payload of another type");
   alignas(T) std::byte storage[sizeof(T)];
   std::memcpy(storage, event.payload, sizeof(T));
   return *std::launder(reinterpret_cast<T*>(storage));

@@ -1,21 +1,25 @@
-// EventBus: a bounded queue of events and the handlers they are delivered to. Emit queues, ProcessEvents delivers in
-// the order of emission. All storage is reserved by PreAllocate in Setup; in a frame nothing here allocates, except
-// that Fallback mode takes bounded chunks from a designated fallback, counted and given back after the drain.
+// EventBus: a bounded queue of events and the handlers they are delivered to. Emit queues, ProcessEvents
+// delivers in the order of emission. All storage is reserved by PreAllocate in Setup; in a frame nothing here
+// allocates, except that Fallback mode takes bounded chunks from a designated fallback, counted and given
+// back after the drain.
 //
 // When the queue is full, its mode decides:
 //   Strict    the new event is rejected, and Emit says so;
-//   Fallback  the queue grows by a chunk of the designated fallback and keeps every event; only when the fallback
+//   Fallback  the queue grows by a chunk of the designated fallback and keeps every event; only when the
+//   fallback
 //             itself refuses is the new event rejected. One warning per frame;
-//   Discard   the oldest event that is not pinned is dropped, in O(1). If every queued event is pinned, the new one
+//   Discard   the oldest event that is not pinned is dropped, in O(1). If every queued event is pinned, the
+//   new one
 //             is rejected: a pinned event is never dropped.
-// Coalescing: an event whose flags or type policy say kEventCoalesce collapses into a queued event of the same type
-// and key: the queued one keeps its place, takes the new data and payload, and the union of the origins. (Beyond
-// `coalesceKeysMax` different keys queued at once, further ones are queued without being merged into.)
+// Coalescing: an event whose flags or type policy say kEventCoalesce collapses into a queued event of the
+// same type and key: the queued one keeps its place, takes the new data and payload, and the union of the
+// origins. (Beyond `coalesceKeysMax` different keys queued at once, further ones are queued without being
+// merged into.)
 //
-// Inside a handler all of this is allowed: Emit (the event runs in the same ProcessEvents, one cascade level deeper;
-// beyond `cascadeDepthMax` levels it stays queued for the next ProcessEvents; nothing is lost); Subscribe (takes
-// effect from the next event); unsubscribing anyone, oneself included (takes effect at once); ProcessEvents (does
-// nothing: the outer call delivers). PreAllocate inside a handler is refused.
+// Inside a handler all of this is allowed: Emit (the event runs in the same ProcessEvents, one cascade level
+// deeper; beyond `cascadeDepthMax` levels it stays queued for the next ProcessEvents; nothing is lost);
+// Subscribe (takes effect from the next event); unsubscribing anyone, oneself included (takes effect at
+// once); ProcessEvents (does nothing: the outer call delivers). PreAllocate inside a handler is refused.
 //
 // Threads: one thread. Worker threads use an EventInbox. Handlers must not throw.
 // Pointers: a handler's `const Event&` is valid during the call.
@@ -80,8 +84,8 @@ struct EventBusOptions {
   const char* name = "events";
   std::uint32_t subscriptionsMax = 256;  // more: ReserveSubscriptions, in Setup
   std::uint32_t typePoliciesMax = 64;
-  std::uint32_t cascadeDepthMax = 8;     // levels of events emitted by handlers, per ProcessEvents
-  std::size_t coalesceKeysMax = 0;       // queued events that can be merged into; 0: the capacity, at least 16
+  std::uint32_t cascadeDepthMax = 8;  // levels of events emitted by handlers, per ProcessEvents
+  std::size_t coalesceKeysMax = 0;    // queued events that can be merged into; 0: the capacity, at least 16
   LogSink log = {};
 };
 
@@ -89,9 +93,9 @@ class EventBus {
  public:
   using AllocationMode = arenas::AllocationMode;
 
-  // A bus of its own: tables and queue come from the heap, here and in PreAllocate, so only before frames run; what
-  // Fallback grows by is reserved there too (four chunks of the queue's capacity, at least 64 and at most 4,096
-  // events each). This is the form for tests and for programs without a Runtime.
+  // A bus of its own: tables and queue come from the heap, here and in PreAllocate, so only before frames
+  // run; what Fallback grows by is reserved there too (four chunks of the queue's capacity, at least 64 and
+  // at most 4,096 events each). This is the form for tests and for programs without a Runtime.
   EventBus() noexcept;
   explicit EventBus(const EventBusOptions& options) noexcept;
   // A bus whose tables and queue are carved from `setup`, and which grows from `growth` (null: four reserved
@@ -101,59 +105,64 @@ class EventBus {
   EventBus& operator=(const EventBus&) = delete;
   ~EventBus();
 
-  // Reserves room for `capacity` events (0 is legal: the mode then decides about every event). May be called again
-  // before Setup is sealed, as nodes are added: queued events, subscriptions and policies are kept. TryPreAllocate
-  // fails with InvalidArgument (fewer than the events now queued; inside a handler) or OutOfMemory, and then changes
-  // nothing; PreAllocate asserts.
-  void PreAllocate(std::size_t capacity = kEventCapacityDefault, AllocationMode mode = AllocationMode::Fallback) noexcept;
+  // Reserves room for `capacity` events (0 is legal: the mode then decides about every event). May be called
+  // again before Setup is sealed, as nodes are added: queued events, subscriptions and policies are kept.
+  // TryPreAllocate fails with InvalidArgument (fewer than the events now queued; inside a handler) or
+  // OutOfMemory, and then changes nothing; PreAllocate asserts.
+  void PreAllocate(std::size_t capacity = kEventCapacityDefault,
+                   AllocationMode mode = AllocationMode::Fallback) noexcept;
   Result<void> TryPreAllocate(std::size_t capacity, AllocationMode mode = AllocationMode::Fallback) noexcept;
   // Room for `count` subscriptions in all. Setup only. OutOfMemory, and nothing changes.
   Result<void> ReserveSubscriptions(std::uint32_t count) noexcept;
 
   EmitResult Emit(const Event& event) noexcept {
-    if ((event.flags | PolicyBit(event.type)) == 0 && queue_.TryPushPlain(event)) [[likely]] return EmitResult::Accepted;
+    if ((event.flags | PolicyBit(event.type)) == 0 && queue_.TryPushPlain(event)) [[likely]]
+      return EmitResult::Accepted;
     return EmitSlow(event);
   }
 
   // Delivers what is queued, cascades included; returns the number of events delivered.
   std::size_t ProcessEvents() noexcept;
 
-  // Marks the start of a frame: warnings may be printed again, once each. A bus whose BeginFrame is never called
-  // takes every ProcessEvents for a frame.
+  // Marks the start of a frame: warnings may be printed again, once each. A bus whose BeginFrame is never
+  // called takes every ProcessEvents for a frame.
   void BeginFrame() noexcept;
 
-  // Events of worker threads: what `inbox` holds is emitted at the start of every ProcessEvents, lane by lane. In
-  // Strict mode only as much as there is room for; the rest waits in the inbox. Null detaches. Not owned.
+  // Events of worker threads: what `inbox` holds is emitted at the start of every ProcessEvents, lane by
+  // lane. In Strict mode only as much as there is room for; the rest waits in the inbox. Null detaches. Not
+  // owned.
   void AttachInbox(EventInbox* inbox) noexcept;
 
   // `flags` (kEventPinned, kEventCoalesce) apply to every later event of the type. CapacityExceeded when
-  // `typePoliciesMax` types have one. Built-in: FrameSetupNeeded, SwapChainInvalidated and GraphInvalidated are
-  // pinned and coalesce, DeviceLost is pinned.
+  // `typePoliciesMax` types have one. Built-in: FrameSetupNeeded, SwapChainInvalidated and GraphInvalidated
+  // are pinned and coalesce, DeviceLost is pinned.
   Result<void> SetTypePolicy(EventType type, std::uint16_t flags) noexcept;
 
   // CapacityExceeded when the table is full. Handlers of one event run in the order of subscription, those
   // subscribed by type first, then those by category mask.
   Result<Subscription> Subscribe(EventType type, EventHandler handler, void* self) noexcept;
-  Result<Subscription> SubscribeCategories(EventCategoryMask categories, EventHandler handler, void* self) noexcept;
-  // `Subscribe<&Node::OnDirty>(type, node)`: the member takes `const Event&`, or an EventPayload type by value or
-  // const reference.
+  Result<Subscription> SubscribeCategories(EventCategoryMask categories, EventHandler handler,
+                                           void* self) noexcept;
+  // `Subscribe<&Node::OnDirty>(type, node)`: the member takes `const Event&`, or an EventPayload type by
+  // value or const reference.
   template <auto Method, class Self>
   Result<Subscription> Subscribe(EventType type, Self* self) noexcept;
 
   struct QueueStats {
-    std::size_t eventCount = 0;     // queued now
-    std::size_t capacity = 0;       // events the present storage holds, growth included
-    float utilization = 0.0f;       // eventCount / capacity; 0 when there is no storage
-    std::size_t peak = 0;           // most events ever queued at once
-    std::uint64_t growths = 0;      // chunks taken from the fallback
-    std::uint64_t rejected = 0;     // new events refused
+    std::size_t eventCount = 0;        // queued now
+    std::size_t capacity = 0;          // events the present storage holds, growth included
+    float utilization = 0.0f;          // eventCount / capacity; 0 when there is no storage
+    std::size_t peak = 0;              // most events ever queued at once
+    std::uint64_t growths = 0;         // chunks taken from the fallback
+    std::uint64_t rejected = 0;        // new events refused
     std::uint64_t pinnedRejected = 0;  // of these, pinned ones: whoever relies on them must assume the worst
-    std::uint64_t discarded = 0;    // old events dropped
-    std::uint64_t coalesced = 0;    // new events merged into queued ones
-    std::uint64_t emitted = 0;      // = delivered + discarded + rejected + coalesced + eventCount
-    std::uint64_t delivered = 0;    // events taken from the queue for their handlers
-    std::uint64_t deferredCascades = 0;  // times that events were left for the next ProcessEvents by the depth limit
-    std::size_t growthEvents = 0;   // of the capacity, what is borrowed from the fallback now
+    std::uint64_t discarded = 0;       // old events dropped
+    std::uint64_t coalesced = 0;       // new events merged into queued ones
+    std::uint64_t emitted = 0;         // = delivered + discarded + rejected + coalesced + eventCount
+    std::uint64_t delivered = 0;       // events taken from the queue for their handlers
+    std::uint64_t deferredCascades =
+        0;  // times that events were left for the next ProcessEvents by the depth limit
+    std::size_t growthEvents = 0;  // of the capacity, what is borrowed from the fallback now
     std::uint32_t subscriptions = 0;
     std::uint32_t subscriptionsMax = 0;
   };
@@ -175,7 +184,8 @@ class EventBus {
   EmitResult EmitSlow(const Event& event) noexcept;
   void Warn(EmitResult result) noexcept;
   void DrainInbox() noexcept;
-  Result<Subscription> AddHandler(EventType type, EventCategoryMask categories, EventHandler handler, void* self) noexcept;
+  Result<Subscription> AddHandler(EventType type, EventCategoryMask categories, EventHandler handler,
+                                  void* self) noexcept;
   void Unsubscribe(std::uint32_t index, std::uint32_t generation) noexcept;
 
   EventQueue queue_;
@@ -183,8 +193,8 @@ class EventBus {
   State* state_ = nullptr;
 };
 
-// While at least one batch is open, every emitted event coalesces by type and key, and ProcessEvents does nothing:
-// the simultaneous events of one cause become one pass, after the batch.
+// While at least one batch is open, every emitted event coalesces by type and key, and ProcessEvents does
+// nothing: the simultaneous events of one cause become one pass, after the batch.
 class EventBatch {
  public:
   explicit EventBatch(EventBus& bus) noexcept;
@@ -201,13 +211,21 @@ namespace detail {
 template <class Method>
 struct HandlerArgument;
 template <class Class, class Argument>
-struct HandlerArgument<void (Class::*)(Argument)> { using Type = std::remove_cvref_t<Argument>; };
+struct HandlerArgument<void (Class::*)(Argument)> {
+  using Type = std::remove_cvref_t<Argument>;
+};
 template <class Class, class Argument>
-struct HandlerArgument<void (Class::*)(Argument) noexcept> { using Type = std::remove_cvref_t<Argument>; };
+struct HandlerArgument<void (Class::*)(Argument) noexcept> {
+  using Type = std::remove_cvref_t<Argument>;
+};
 template <class Class, class Argument>
-struct HandlerArgument<void (Class::*)(Argument) const> { using Type = std::remove_cvref_t<Argument>; };
+struct HandlerArgument<void (Class::*)(Argument) const> {
+  using Type = std::remove_cvref_t<Argument>;
+};
 template <class Class, class Argument>
-struct HandlerArgument<void (Class::*)(Argument) const noexcept> { using Type = std::remove_cvref_t<Argument>; };
+struct HandlerArgument<void (Class::*)(Argument) const noexcept> {
+  using Type = std::remove_cvref_t<Argument>;
+};
 
 }  // namespace detail
 

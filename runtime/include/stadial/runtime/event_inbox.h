@@ -1,7 +1,8 @@
-// EventInbox: how other threads reach a single-threaded EventBus. One lane per producing thread, each a bounded
-// lock-free ring; the bus empties them, lane by lane, at the start of ProcessEvents. Order is kept within a lane.
-// How it grows: not at all. Full: TryEmit says false and the refusal is counted. Threads: TryEmit(lane, ..) from one
-// thread per lane; the consuming side from the bus's thread. Cost: a copy of 64 bytes and one release store.
+// EventInbox: how other threads reach a single-threaded EventBus. One lane per producing thread, each a
+// bounded lock-free ring; the bus empties them, lane by lane, at the start of ProcessEvents. Order is kept
+// within a lane. How it grows: not at all. Full: TryEmit says false and the refusal is counted. Threads:
+// TryEmit(lane, ..) from one thread per lane; the consuming side from the bus's thread. Cost: a copy of 64
+// bytes and one release store.
 #pragma once
 
 #include <atomic>

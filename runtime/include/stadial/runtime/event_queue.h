@@ -1,16 +1,20 @@
-// EventQueue: the storage of an EventBus. A ring of fixed capacity, with what its overflow mode needs beside it:
-// growth chunks (Fallback) or a second ring for pinned events (Discard), and an index for coalescing.
+// EventQueue: the storage of an EventBus. A ring of fixed capacity, with what its overflow mode needs beside
+// it: growth chunks (Fallback) or a second ring for pinned events (Discard), and an index for coalescing.
 //
-// How it grows: never, except in Fallback mode, by chunks of a FallbackSite (or of four chunks reserved beside the
+// How it grows: never, except in Fallback mode, by chunks of a FallbackSite (or of four chunks reserved
+// beside the
 //               ring), each given back as soon as its last event is taken.
 // Exhaustion:   by mode, see event_bus.h. Alignment: 64. Destructors: none run. Threads: one.
-// Invalidation: an event handed to a visitor is valid during its call, whatever is pushed meanwhile. The ring has one
-//               slot more than its capacity for that: the slot just taken is the last one to be used again. (Not so
-//               in Discard mode, where pushing also moves the head: there, and in growth, the visitor gets a copy.)
+// Invalidation: an event handed to a visitor is valid during its call, whatever is pushed meanwhile. The ring
+// has one
+//               slot more than its capacity for that: the slot just taken is the last one to be used again.
+//               (Not so in Discard mode, where pushing also moves the head: there, and in growth, the visitor
+//               gets a copy.)
 //
-// Order. Events that are not pinned form one stream, numbered as they arrive: the ring first, then the chunks. A
-// pinned event in Discard mode stands in its own ring with the number of the stream event it precedes, so dropping
-// the oldest unpinned event is always the removal of the ring's head, and merging the two is one comparison.
+// Order. Events that are not pinned form one stream, numbered as they arrive: the ring first, then the
+// chunks. A pinned event in Discard mode stands in its own ring with the number of the stream event it
+// precedes, so dropping the oldest unpinned event is always the removal of the ring's head, and merging the
+// two is one comparison.
 #pragma once
 
 #include <cstddef>
@@ -36,8 +40,10 @@ class [[nodiscard]] EmitResult {
     Coalesced,             // merged into a queued event of the same type and key
     Rejected,
   };
-  constexpr EmitResult(Value value) noexcept : value_(value) {}            // NOLINT(google-explicit-constructor)
-  constexpr operator bool() const noexcept { return value_ != Rejected; }  // NOLINT(google-explicit-constructor)
+  constexpr EmitResult(Value value) noexcept : value_(value) {}  // NOLINT(google-explicit-constructor)
+  constexpr operator bool() const noexcept {
+    return value_ != Rejected;
+  }  // NOLINT(google-explicit-constructor)
   constexpr Value Get() const noexcept { return value_; }
 
  private:
@@ -69,14 +75,16 @@ class EventQueue {
 
   // No storage: capacity 0, Strict.
   EventQueue() noexcept = default;
-  // Carves everything from `arena`, which must have CalculateBytes(options, growth) left. `growth` may be null.
+  // Carves everything from `arena`, which must have CalculateBytes(options, growth) left. `growth` may be
+  // null.
   EventQueue(arenas::Arena& arena, const Options& options, FallbackSite* growth) noexcept;
 
   static std::size_t CalculateBytes(const Options& options, const FallbackSite* growth) noexcept;
 
   // The inline path: room in the ring, nothing special about the event. False: use Push.
   [[gnu::always_inline]] inline bool TryPushPlain(const Event& event) noexcept {
-    if (pushed_ - popped_ >= plainLimit_) [[unlikely]] return false;
+    if (pushed_ - popped_ >= plainLimit_) [[unlikely]]
+      return false;
     CopyEvent(ring_[tail_], event);
     tail_ = Next(tail_);
     ++pushed_;
@@ -85,8 +93,8 @@ class EventQueue {
   // `flags`: kEventPinned, kEventCoalesce; these and not the event's own count, and Take shows them.
   EmitResult Push(const Event& event, std::uint16_t flags) noexcept;
 
-  // Removes every event before `end`, oldest first, and calls visit(const Event&) for each; returns their number.
-  // `visit` may push, and may not take.
+  // Removes every event before `end`, oldest first, and calls visit(const Event&) for each; returns their
+  // number. `visit` may push, and may not take.
   template <class Visit>
   std::size_t TakeUntil(Position end, Visit&& visit) noexcept;
   bool IsEmpty() const noexcept { return pushed_ == popped_ && pinnedPushed_ == pinnedPopped_; }
@@ -106,7 +114,9 @@ class EventQueue {
   arenas::AllocationMode Mode() const noexcept { return mode_; }
   const Counters& GetCounters() const noexcept { return counters_; }
   // Events ever taken for a visitor.
-  std::uint64_t TakenCount() const noexcept { return popped_ + pinnedPopped_ + takenBefore_ - counters_.discarded; }
+  std::uint64_t TakenCount() const noexcept {
+    return popped_ + pinnedPopped_ + takenBefore_ - counters_.discarded;
+  }
   // Events ever given to Push or TryPushPlain.
   std::uint64_t EmittedCount() const noexcept {
     return queuedBefore_ + pushed_ + pinnedPushed_ + counters_.coalesced + counters_.rejected;
@@ -130,8 +140,8 @@ class EventQueue {
   std::size_t PinnedSize() const noexcept { return static_cast<std::size_t>(pinnedPushed_ - pinnedPopped_); }
   std::size_t RingSize() const noexcept { return StreamSize() - growthSize_; }
   std::size_t Next(std::size_t index) const noexcept { return index == slots_ ? 0 : index + 1; }
-  // Member by member: an event that was just built in a register or on the stack in small pieces would otherwise be
-  // read back in large ones, which waits until the stores have reached the cache.
+  // Member by member: an event that was just built in a register or on the stack in small pieces would
+  // otherwise be read back in large ones, which waits until the stores have reached the cache.
   [[gnu::always_inline]] static void CopyEvent(Event& to, const Event& from) noexcept {
     to.type = from.type;
     to.flags = from.flags;
@@ -147,7 +157,8 @@ class EventQueue {
   bool TryMerge(const Event& event, std::uint16_t flags) noexcept;
   EmitResult Append(const Event& event, std::uint16_t flags) noexcept;
   void NotePeak() noexcept {
-    if (Size() > counters_.peak) [[unlikely]] counters_.peak = Size();
+    if (Size() > counters_.peak) [[unlikely]]
+      counters_.peak = Size();
   }
   void TakeCopy(Event& copy) noexcept;
   EmitResult Reject(bool pinned) noexcept;
@@ -172,10 +183,10 @@ class EventQueue {
 
   Chunk* growthFirst_ = nullptr;  // oldest chunk; growth holds the youngest events of the stream
   Chunk* growthLast_ = nullptr;
-  std::size_t growthSize_ = 0;    // events in growth
-  std::size_t growthSlots_ = 0;   // room in growth
+  std::size_t growthSize_ = 0;   // events in growth
+  std::size_t growthSlots_ = 0;  // room in growth
   std::size_t chunkEvents_ = 0;
-  Chunk* ownChunks_ = nullptr;    // free ones, when there is no site
+  Chunk* ownChunks_ = nullptr;  // free ones, when there is no site
   FallbackSite* site_ = nullptr;
 
   PinnedEvent* pinned_ = nullptr;  // slots_ of them, Discard only
@@ -194,8 +205,8 @@ std::size_t EventQueue::TakeUntil(Position end, Visit&& visit) noexcept {
   const std::uint64_t before = popped_ + pinnedPopped_ - counters_.discarded;
   NotePeak();
   if (mode_ != arenas::AllocationMode::Discard) {
-    // In place, one unbroken run of the ring after the other. What is pushed meanwhile stands behind `end`, and
-    // nobody else moves the head.
+    // In place, one unbroken run of the ring after the other. What is pushed meanwhile stands behind `end`,
+    // and nobody else moves the head.
     std::uint64_t known = pushed_;
     const std::uint64_t inRing = popped_ + RingSize();
     const std::uint64_t stop = end.stream < inRing ? end.stream : inRing;
@@ -207,7 +218,8 @@ std::size_t EventQueue::TakeUntil(Position end, Visit&& visit) noexcept {
       head_ = left < toEnd ? head_ + left : 0;
       for (Event* event = first; event != last; ++event) {
         ++popped_;
-        if (event->flags != 0) [[unlikely]] Forget(*event);
+        if (event->flags != 0) [[unlikely]]
+          Forget(*event);
         visit(static_cast<const Event&>(*event));
         if (pushed_ != known) [[unlikely]] {
           known = pushed_;

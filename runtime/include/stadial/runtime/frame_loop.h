@@ -1,6 +1,7 @@
-// FrameLoop: N frames in flight over N frame slots. Begin waits until the GPU work that used the slot has completed,
-// rewinds the slot's lanes (R5: never earlier), retires old plans and closes the gate; End opens it again and records
-// the frame in the audit. The completion value is the only "free" signal: a plain, never falling uint64.
+// FrameLoop: N frames in flight over N frame slots. Begin waits until the GPU work that used the slot has
+// completed, rewinds the slot's lanes (R5: never earlier), retires old plans and closes the gate; End opens
+// it again and records the frame in the audit. The completion value is the only "free" signal: a plain, never
+// falling uint64.
 //
 //   FrameContext* frame = loop.Begin().Value();     // slot = frameIndex % framesInFlight
 //   ... work; memory from *frame->lane ...
@@ -33,7 +34,8 @@ class PhaseMachine;
 
 inline constexpr std::uint32_t kFramesInFlightMax = 8;
 inline constexpr std::uint32_t kLanesMax = 64;
-inline constexpr std::uint64_t kWaitDeadlineNsDefault = 10'000'000'000;  // 10 s: longer than any driver's own watchdog
+inline constexpr std::uint64_t kWaitDeadlineNsDefault =
+    10'000'000'000;  // 10 s: longer than any driver's own watchdog
 
 // Where completion values come from: a GPU timeline, or nothing at all.
 class CompletionSource {
@@ -63,7 +65,7 @@ struct FrameContext {
   arenas::Arena* lane = nullptr;      // the frame thread's own lane: lane 0
   arenas::LaneSet* lanes = nullptr;   // all lanes of the slot, one per thread
   std::uint64_t completionValue = 0;  // the value End is expected to state: frameIndex + 1
-  std::uint64_t excludedNs = 0;       // node code, driver calls and waiting so far: not the runtime's own time
+  std::uint64_t excludedNs = 0;  // node code, driver calls and waiting so far: not the runtime's own time
 };
 
 // Adds its own lifetime to frame.excludedNs. Do not nest: time would count twice.
@@ -98,7 +100,8 @@ class FrameLoop {
   };
 
   // `slots`: one LaneSet per frame in flight, 1 to kFramesInFlightMax of them.
-  FrameLoop(std::span<arenas::LaneSet> slots, PhaseMachine& phases, const Parts& parts, const Options& options) noexcept;
+  FrameLoop(std::span<arenas::LaneSet> slots, PhaseMachine& phases, const Parts& parts,
+            const Options& options) noexcept;
   FrameLoop(const FrameLoop&) = delete;
   FrameLoop& operator=(const FrameLoop&) = delete;
 
@@ -109,15 +112,15 @@ class FrameLoop {
   //   DeviceLost   and others, as the completion source says
   Result<FrameContext*> Begin() noexcept;
 
-  // Closes the frame. Its slot is free when the completion source reaches `completionValue`, which must not be
-  // smaller than the last one (asserted). Without a frame open: asserted.
+  // Closes the frame. Its slot is free when the completion source reaches `completionValue`, which must not
+  // be smaller than the last one (asserted). Without a frame open: asserted.
   void End(std::uint64_t completionValue) noexcept;
 
   // Waits until every ended frame has completed; Timeout and others as Begin. Not inside a frame (asserted).
   Result<void> Drain() noexcept;
 
-  // Null: back to ImmediateCompletion. Not inside a frame; every frame so far must have completed (asserted): the
-  // values of two sources cannot be compared. The new source may count from where it likes.
+  // Null: back to ImmediateCompletion. Not inside a frame; every frame so far must have completed (asserted):
+  // the values of two sources cannot be compared. The new source may count from where it likes.
   void SetCompletionSource(CompletionSource* source) noexcept;
   CompletionSource& Source() noexcept { return *source_; }
 
@@ -133,8 +136,8 @@ class FrameLoop {
   // For CompileMemory: its VM syscalls are the Compile phase's, not the frame's.
   void SuspendWitness() noexcept;
   void ResumeWitness() noexcept;
-  // Waits until `value` is completed, with the loop's deadline; inside a frame the time is excluded. `what` and
-  // `number` name in the error what is waited for ("frame slot", 1).
+  // Waits until `value` is completed, with the loop's deadline; inside a frame the time is excluded. `what`
+  // and `number` name in the error what is waited for ("frame slot", 1).
   Result<void> WaitForValue(std::uint64_t value, const char* what, std::uint32_t number) noexcept;
 
  private:

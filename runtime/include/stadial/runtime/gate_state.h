@@ -80,10 +80,11 @@ constexpr std::uint64_t PackGateWord(GatePolicy allocate, GatePolicy free, Phase
          (static_cast<std::uint64_t>(phase) << kGatePhaseShift);
 }
 
-// The whole hot path: false for the price of one thread-local load, one load, an or and a branch.
-[[gnu::always_inline]] inline bool GateHasWork() noexcept {
-  return (static_cast<std::uint32_t>(gateThread.word) | gateProcessFlags.load(std::memory_order_relaxed)) != 0;
+// The whole hot path: zero for the price of one thread-local load, one load and an or.
+[[gnu::always_inline]] inline std::uint32_t GateWorkBits() noexcept {
+  return static_cast<std::uint32_t>(gateThread.word) | gateProcessFlags.load(std::memory_order_relaxed);
 }
+[[gnu::always_inline]] inline bool GateHasWork() noexcept { return GateWorkBits() != 0; }
 
 // Which entry point a call came through; the names of ToString are what reports print.
 enum class GateCall : std::uint8_t {

@@ -1,7 +1,7 @@
-// The log sink: a function pointer and its user data, given at construction to whatever may have to say something.
-// There is no global logger. Formatting happens in a fixed buffer on the caller's stack, so logging never
-// allocates; text longer than kLogTextBytesMax - 1 is cut. Do not format floating-point values through it inside a
-// frame: the C library may allocate for large ones.
+// The log sink: a function pointer and its user data, given at construction to whatever may have to say
+// something. There is no global logger. Formatting happens in a fixed buffer on the caller's stack, so
+// logging never allocates; text longer than kLogTextBytesMax - 1 is cut. Do not format floating-point values
+// through it inside a frame: the C library may allocate for large ones.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,8 @@ void WriteLogToStderr(void* userData, LogLevel level, const char* text, std::siz
 // Swallows everything.
 void WriteLogNowhere(void* userData, LogLevel level, const char* text, std::size_t lengthBytes) noexcept;
 
-// A plain value; copies share the user data. Threads: as safe as `write` is (the two above are safe everywhere).
+// A plain value; copies share the user data. Threads: as safe as `write` is (the two above are safe
+// everywhere).
 struct LogSink {
   LogWrite write = &WriteLogToStderr;
   void* userData = nullptr;

@@ -4,8 +4,8 @@
 //     │          │           │
 //     └──────────┴───────────┴──> Shutdown
 //
-// Setup carves everything that lives as long as the process. Compile builds a plan. Frame means that the frame
-// loop is live: it covers every frame and what the program does between two frames. Shutdown is final.
+// Setup carves everything that lives as long as the process. Compile builds a plan. Frame means that the
+// frame loop is live: it covers every frame and what the program does between two frames. Shutdown is final.
 #pragma once
 
 #include <atomic>
@@ -33,14 +33,15 @@ bool IsLegalTransition(Phase from, Phase to) noexcept;
 class PhaseMachine {
  public:
   // Starts in Setup; `site` is the "last transition" until the first one.
-  explicit PhaseMachine(std::source_location site = std::source_location::current()) noexcept : lastSite_(site) {}
+  explicit PhaseMachine(std::source_location site = std::source_location::current()) noexcept
+      : lastSite_(site) {}
   PhaseMachine(const PhaseMachine&) = delete;
   PhaseMachine& operator=(const PhaseMachine&) = delete;
 
   Phase Current() const noexcept { return current_.load(std::memory_order_acquire); }
 
-  // A wrong transition changes nothing; its error (WrongPhase) names both phases, the call site, the site of the
-  // last transition, and the phases that are legal next.
+  // A wrong transition changes nothing; its error (WrongPhase) names both phases, the call site, the site of
+  // the last transition, and the phases that are legal next.
   Result<void> Transition(Phase to, std::source_location site = std::source_location::current()) noexcept;
 
   // Ok in `wanted`, otherwise WrongPhase, naming `operation`, both phases and both sites.

@@ -1,18 +1,20 @@
 // Runtime: one reserved region, its segments and phases, and everything of the runtime layer wired together.
 //
-//   auto runtime = Runtime::Create({.name = "game"}).Value();     // phase Setup; this is the frame thread now
+//   auto runtime = Runtime::Create({.name = "game"}).Value();     // phase Setup; this is the frame thread
+//   now
 //   ... carve from runtime->SetupArena() ...
-//   runtime->SealSetup();                                         // phase Compile; nothing more can be carved
+//   runtime->SealSetup();                                         // phase Compile; nothing more can be
+//   carved
 //   ... build a plan in runtime->Compile() ...
 //   FrameContext* frame = runtime->Frames().Begin().Value();      // phase Frame: the gate is closed
 //   runtime->Frames().End(frame->completionValue);
 //   AuditReport report = runtime->BuildAudit();
 //   runtime->Shutdown();                                          // also done by the destructor
 //
-// Memory map: | Setup | compile_a | compile_b | frame_0 .. frame_N-1 | driver | fallback |, guards between. The Runtime
-// itself lives in its Setup segment; nothing of it is on the heap. Capacities are those of RuntimeOptions; sizes are
-// rounded up to whole pages.
-// Threads: the creating thread becomes the frame thread; all calls are its own unless a member says otherwise.
+// Memory map: | Setup | compile_a | compile_b | frame_0 .. frame_N-1 | driver | fallback |, guards between.
+// The Runtime itself lives in its Setup segment; nothing of it is on the heap. Capacities are those of
+// RuntimeOptions; sizes are rounded up to whole pages. Threads: the creating thread becomes the frame thread;
+// all calls are its own unless a member says otherwise.
 #pragma once
 
 #include <cstdint>
@@ -47,9 +49,9 @@ struct RuntimeOptions {
   std::uint32_t lanes = 1;                            // 1 to kLanesMax: the frame thread's and one per worker
   GatePolicy framePolicy = GatePolicy::Trap;          // what a frame does about malloc and free
   std::uint64_t waitDeadlineNs = kWaitDeadlineNsDefault;
-  bool kernelWitness = true;                          // count VM syscalls of the frame thread
-  std::uint64_t warmupFrames = 60;                    // not judged by the audit
-  std::size_t eventCapacity = kEventCapacityDefault;  // of Events(); a graph sizes it again
+  bool kernelWitness = true;                            // count VM syscalls of the frame thread
+  std::uint64_t warmupFrames = 60;                      // not judged by the audit
+  std::size_t eventCapacity = kEventCapacityDefault;    // of Events(); a graph sizes it again
   std::size_t eventGrowthBytes = std::size_t{4} << 20;  // budget of the bus's designated fallback
   EventBusOptions events = {};
   LogSink log = {};
@@ -63,8 +65,8 @@ using RuntimePtr = std::unique_ptr<Runtime, RuntimeDeleter>;
 
 class Runtime {
  public:
-  // InvalidArgument: an option out of range (named, with its value and range). AddressSpace, OutOfMemory: what was
-  // asked, what limits it, what to change.
+  // InvalidArgument: an option out of range (named, with its value and range). AddressSpace, OutOfMemory:
+  // what was asked, what limits it, what to change.
   static Result<RuntimePtr> Create(const RuntimeOptions& options = {},
                                    std::source_location site = std::source_location::current()) noexcept;
 
@@ -72,8 +74,8 @@ class Runtime {
   arenas::Arena& SetupArena() noexcept;
   // Phase Setup to Compile. WrongPhase otherwise.
   Result<void> SealSetup(std::source_location site = std::source_location::current()) noexcept;
-  // Waits for the last frame (the error is reported, and shutdown goes on); phase Shutdown. WrongPhase when called
-  // twice or inside a frame.
+  // Waits for the last frame (the error is reported, and shutdown goes on); phase Shutdown. WrongPhase when
+  // called twice or inside a frame.
   Result<void> Shutdown(std::source_location site = std::source_location::current()) noexcept;
 
   PhaseMachine& Phases() noexcept;
@@ -84,14 +86,14 @@ class Runtime {
   FallbackRegistry& Fallbacks() noexcept;
   FrameAudit& Audit() noexcept;
   arenas::Region& GetRegion() noexcept;
-  // The Driver segment, committed and pre-faulted when first asked for, which must happen in Setup. Open returns
-  // WrongPhase, OutOfMemory, or InvalidArgument when driverBytes is 0; the other asserts.
+  // The Driver segment, committed and pre-faulted when first asked for, which must happen in Setup. Open
+  // returns WrongPhase, OutOfMemory, or InvalidArgument when driverBytes is 0; the other asserts.
   Result<arenas::Segment*> OpenDriverSegment() noexcept;
   arenas::Segment& DriverSegment() noexcept;
   const RuntimeOptions& Options() const noexcept;  // sizes as rounded
 
-  // The account of the run so far: gate, frames, fallbacks, arenas, times, verdict. Allocates; not inside a frame
-  // (asserted). gpu adds its devices and calls Judge again.
+  // The account of the run so far: gate, frames, fallbacks, arenas, times, verdict. Allocates; not inside a
+  // frame (asserted). gpu adds its devices and calls Judge again.
   AuditReport BuildAudit();
 
  private:

@@ -1,6 +1,7 @@
-// A log-linear histogram of durations: every power of two of nanoseconds is cut into kSubBuckets equal buckets, so a
-// percentile is at most 1 / (2 * kSubBuckets) = 0.4 % off; the maximum is exact. Fixed storage inside the object
-// (about 18 KiB: carve it in Setup). Cost: Record is a bit scan and an increment. Threads: one at a time.
+// A log-linear histogram of durations: every power of two of nanoseconds is cut into kSubBuckets equal
+// buckets, so a percentile is at most 1 / (2 * kSubBuckets) = 0.4 % off; the maximum is exact. Fixed storage
+// inside the object (about 18 KiB: carve it in Setup). Cost: Record is a bit scan and an increment. Threads:
+// one at a time.
 #pragma once
 
 #include <array>
