@@ -1,5 +1,5 @@
-// What recording costs with the driver's host memory served by our callbacks, against the driver's own allocations:
-// range(0) times a barrier and a fill into one command buffer, begun and ended.
+// What recording costs with the driver's host memory served by our callbacks, against the driver's own
+// allocations: range(0) times a barrier and a fill into one command buffer, begun and ended.
 #include <benchmark/benchmark.h>
 
 #include "bench_device.h"

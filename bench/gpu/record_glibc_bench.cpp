@@ -1,14 +1,15 @@
-// The peer of record_bench.cpp in a program that links no part of Stadial, so that the driver's own malloc is the C
-// library's: a Stadial program links mimalloc, which takes malloc's place. Raw Vulkan through volk, the same commands.
+// The peer of record_bench.cpp in a program that links no part of Stadial, so that the driver's own malloc is
+// the C library's: a Stadial program links mimalloc, which takes malloc's place. Raw Vulkan through volk, the
+// same commands.
 #include <benchmark/benchmark.h>
 #include <volk.h>
 
+#include <dlfcn.h>
 #include <cctype>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <dlfcn.h>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@ namespace {
 // Which library malloc comes from: the probe that keeps the row honest.
 std::string MallocHome() {
   Dl_info info{};
-  if (::dladdr(reinterpret_cast<void*>(&std::malloc), &info) == 0 || info.dli_fname == nullptr) return "unknown";
+  if (::dladdr(reinterpret_cast<void*>(&std::malloc), &info) == 0 || info.dli_fname == nullptr)
+    return "unknown";
   void* found = ::dlsym(RTLD_DEFAULT, "malloc");
   return ::dladdr(found, &info) != 0 && info.dli_fname != nullptr ? info.dli_fname : "unknown";
 }
@@ -29,7 +31,8 @@ bool Contains(std::string text, std::string part) {
   return text.find(part) != std::string::npos;
 }
 
-// The device the other benchmarks take: STADIAL_BENCH_DEVICE, else a hardware device, else lavapipe, else the first.
+// The device the other benchmarks take: STADIAL_BENCH_DEVICE, else a hardware device, else lavapipe, else the
+// first.
 VkPhysicalDevice ChooseDevice(VkInstance instance) {
   std::uint32_t count = 0;
   vkEnumeratePhysicalDevices(instance, &count, nullptr);
@@ -42,7 +45,9 @@ VkPhysicalDevice ChooseDevice(VkInstance instance) {
     VkPhysicalDeviceProperties properties;
     vkGetPhysicalDeviceProperties(device, &properties);
     if (request != nullptr && !Contains(properties.deviceName, request)) continue;
-    const int score = properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU ? 2 : Contains(properties.deviceName, "llvmpipe") ? 1 : 0;
+    const int score = properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU ? 2
+                      : Contains(properties.deviceName, "llvmpipe")        ? 1
+                                                                           : 0;
     if (score > bestScore) {
       best = device;
       bestScore = score;
@@ -128,7 +133,8 @@ void BM_RecordGlibc(benchmark::State& state) {
   if (!Contains(home, "libc.so")) return state.SkipWithError(("malloc comes from " + home).c_str());
   Raw raw;
   if (!raw.Open()) return state.SkipWithError("no Vulkan device");
-  constexpr VkPipelineStageFlags2 kStages = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT;
+  constexpr VkPipelineStageFlags2 kStages =
+      VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT;
   const auto pairs = static_cast<std::uint32_t>(state.range(0));
   for (auto _ : state) {
     VkCommandBufferBeginInfo begin{};

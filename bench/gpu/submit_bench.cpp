@@ -1,5 +1,6 @@
-// What handing a frame to the GPU costs the frame thread: SubmitFrame in a real frame loop, single pushes to a pump that
-// is awake and to one that sleeps, and, for comparison, vkQueueSubmit2 called on the thread itself.
+// What handing a frame to the GPU costs the frame thread: SubmitFrame in a real frame loop, single pushes to
+// a pump that is awake and to one that sleeps, and, for comparison, vkQueueSubmit2 called on the thread
+// itself.
 #include <benchmark/benchmark.h>
 
 #include <thread>
@@ -27,10 +28,13 @@ struct FillConfig : graph::NodeConfig<FillConfig> {
 class FillNode final : public gpu::GpuTypedNode<FillConfig> {
  public:
   gpu::Result<void> CreateResources(gpu::GpuResourceContext& ctx) override {
-    STADIAL_ASSIGN_OR_RETURN(Slots().Out(TARGET), ctx.memory.CreateBuffer({.name = "target", .sizeBytes = 4096}));
+    STADIAL_ASSIGN_OR_RETURN(Slots().Out(TARGET),
+                             ctx.memory.CreateBuffer({.name = "target", .sizeBytes = 4096}));
     return {};
   }
-  void Record(gpu::RecordContext& ctx) override { ctx.recorder.FillBuffer(Slots().Out(TARGET), ctx.replayIndex); }
+  void Record(gpu::RecordContext& ctx) override {
+    ctx.recorder.FillBuffer(Slots().Out(TARGET), ctx.replayIndex);
+  }
   void Execute(ExecuteContext&) override {}
 };
 
@@ -40,8 +44,9 @@ void Report(benchmark::State& state, const runtime::TimeHistogram& times, std::u
   state.counters["checksum"] = static_cast<double>(checksum != 0);
 }
 
-// The time of SubmitFrame alone, two clock readings (about 40 ns) included, in a loop of frames with `gapNs` of other
-// work between them. Kernel witness on: a futex wake inside a frame costs a trapped system call more.
+// The time of SubmitFrame alone, two clock readings (about 40 ns) included, in a loop of frames with `gapNs`
+// of other work between them. Kernel witness on: a futex wake inside a frame costs a trapped system call
+// more.
 void RunFrames(benchmark::State& state, std::uint64_t gapNs) {
   std::string error;
   bench::BenchDevice bench = bench::BenchDevice::Open(true, error);
@@ -52,7 +57,8 @@ void RunFrames(benchmark::State& state, std::uint64_t gapNs) {
   graph->AddNode<FillNode>("fill");
   if (!graph->Setup()) return state.SkipWithError("graph setup failed");
   auto executor = gpu::GpuExecutor::Create(*bench.memory, *submit, *library, *graph, {}).Value();
-  if (!bench.runtime->SealSetup() || !graph->Compile() || !executor->Prepare()) return state.SkipWithError("prepare failed");
+  if (!bench.runtime->SealSetup() || !graph->Compile() || !executor->Prepare())
+    return state.SkipWithError("prepare failed");
   runtime::TimeHistogram times;
   for (auto _ : state) {
     if (gapNs != 0) std::this_thread::sleep_for(std::chrono::nanoseconds(gapNs));
@@ -85,12 +91,14 @@ void BM_PushAwake(benchmark::State& state) {
     state.ResumeTiming();
     const std::uint64_t start = NowNs();
     for (std::uint64_t i = 0; i < kBurst; ++i) {
-      if (!submit->Submit(VK_NULL_HANDLE, VK_NULL_HANDLE, ++value)) return state.SkipWithError("submit failed");
+      if (!submit->Submit(VK_NULL_HANDLE, VK_NULL_HANDLE, ++value))
+        return state.SkipWithError("submit failed");
     }
     state.SetIterationTime(static_cast<double>(NowNs() - start) * 1e-9);
   }
   state.counters["ns_per_submit"] =
-      benchmark::Counter(static_cast<double>(kBurst) * 1e-9, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+      benchmark::Counter(static_cast<double>(kBurst) * 1e-9,
+                         benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
   state.counters["checksum"] = static_cast<double>(submit->SubmittedValue() == value);
 }
 
@@ -126,7 +134,8 @@ void BM_DirectQueueSubmit(benchmark::State& state) {
   create.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO;
   create.pNext = &type;
   VkSemaphore timeline = VK_NULL_HANDLE;
-  if (table.vkCreateSemaphore(bench.device->Handle(), &create, bench.device->Callbacks(), &timeline) != VK_SUCCESS) {
+  if (table.vkCreateSemaphore(bench.device->Handle(), &create, bench.device->Callbacks(), &timeline) !=
+      VK_SUCCESS) {
     return state.SkipWithError("no semaphore");
   }
   std::uint64_t value = 0;
@@ -149,7 +158,8 @@ void BM_DirectQueueSubmit(benchmark::State& state) {
     const std::uint64_t start = NowNs();
     const VkResult result = table.vkQueueSubmit2(bench.device->Queue(), 1, &submit, VK_NULL_HANDLE);
     times.Record(NowNs() - start);
-    if (result != VK_SUCCESS || table.vkWaitSemaphores(bench.device->Handle(), &wait, 10 * kSecondNs) != VK_SUCCESS) {
+    if (result != VK_SUCCESS ||
+        table.vkWaitSemaphores(bench.device->Handle(), &wait, 10 * kSecondNs) != VK_SUCCESS) {
       return state.SkipWithError("the queue failed");
     }
   }

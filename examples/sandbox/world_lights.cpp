@@ -99,8 +99,13 @@ LightUniform MakeLight(const BrickGlow& glow) {
   return light;
 }
 
+// Brighter first; of equally bright ones the one nearer the world's corner, so that every sort gives the same
+// order.
 bool Brighter(const LightUniform& a, const LightUniform& b) noexcept {
-  return Luminance(a.intensity) > Luminance(b.intensity);
+  const float brightnessA = Luminance(a.intensity);
+  const float brightnessB = Luminance(b.intensity);
+  if (brightnessA != brightnessB) return brightnessA > brightnessB;
+  return std::lexicographical_compare(a.position, a.position + 3, b.position, b.position + 3);
 }
 
 // Adds b's light to a, which moves towards b by b's share.
@@ -129,7 +134,7 @@ void MergeNeighbours(std::vector<LightUniform>& lights) {
       Absorb(*near, light);
     }
   }
-  std::stable_sort(merged.begin(), merged.end(), Brighter);
+  std::sort(merged.begin(), merged.end(), Brighter);
   lights = std::move(merged);
 }
 
@@ -156,7 +161,7 @@ void WorldBuilder::MakeLights() {
     }
   }
   std::vector<LightUniform>& lights = world_.lights_;
-  std::stable_sort(lights.begin(), lights.end(), Brighter);
+  std::sort(lights.begin(), lights.end(), Brighter);
   std::size_t dropped = lights.size() - std::min(lights.size(), kMergedLightsMax);
   lights.resize(lights.size() - dropped);
   MergeNeighbours(lights);

@@ -7,10 +7,12 @@
 namespace stadial::gpu {
 namespace {
 
-constexpr VkPipelineStageFlags2 kWorkStages = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT;
+constexpr VkPipelineStageFlags2 kWorkStages =
+    VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT;
 constexpr VkAccessFlags2 kWorkWrites = VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT;
-constexpr VkAccessFlags2 kWorkReads = VK_ACCESS_2_SHADER_STORAGE_READ_BIT | VK_ACCESS_2_SHADER_SAMPLED_READ_BIT |
-                                      VK_ACCESS_2_UNIFORM_READ_BIT | VK_ACCESS_2_TRANSFER_READ_BIT;
+constexpr VkAccessFlags2 kWorkReads = VK_ACCESS_2_SHADER_STORAGE_READ_BIT |
+                                      VK_ACCESS_2_SHADER_SAMPLED_READ_BIT | VK_ACCESS_2_UNIFORM_READ_BIT |
+                                      VK_ACCESS_2_TRANSFER_READ_BIT;
 
 VkImageSubresourceRange WholeImage() noexcept { return {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1}; }
 
@@ -37,7 +39,8 @@ BarrierBatch& BarrierBatch::ToHost() noexcept {
 
 BarrierBatch& BarrierBatch::Memory(VkPipelineStageFlags2 sourceStages, VkAccessFlags2 sourceAccess,
                                    VkPipelineStageFlags2 targetStages, VkAccessFlags2 targetAccess) noexcept {
-  STADIAL_ASSERT_COMPARE_ALWAYS(memoryCount_, <, kMemoryMax, "BarrierBatch: too many memory barriers; issue it first");
+  STADIAL_ASSERT_COMPARE_ALWAYS(memoryCount_, <, kMemoryMax,
+                                "BarrierBatch: too many memory barriers; issue it first");
   VkMemoryBarrier2& barrier = memory_[memoryCount_++];
   barrier = {};
   barrier.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2;
@@ -49,7 +52,8 @@ BarrierBatch& BarrierBatch::Memory(VkPipelineStageFlags2 sourceStages, VkAccessF
 }
 
 BarrierBatch& BarrierBatch::ToGeneral(const Image& image, VkImageLayout from) noexcept {
-  STADIAL_ASSERT_COMPARE_ALWAYS(imageCount_, <, kImagesMax, "BarrierBatch: too many image barriers; issue it first");
+  STADIAL_ASSERT_COMPARE_ALWAYS(imageCount_, <, kImagesMax,
+                                "BarrierBatch: too many image barriers; issue it first");
   VkImageMemoryBarrier2& barrier = images_[imageCount_++];
   barrier = {};
   barrier.sType = VK_STRUCTURE_TYPE_IMAGE_MEMORY_BARRIER_2;
@@ -67,17 +71,22 @@ BarrierBatch& BarrierBatch::ToGeneral(const Image& image, VkImageLayout from) no
 }
 
 void Recorder::BindPipeline(const ComputePipeline& pipeline) noexcept {
-  STADIAL_DRIVER_CALL(device_->Table(), vkCmdBindPipeline, commands_, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.handle);
+  STADIAL_DRIVER_CALL(device_->Table(), vkCmdBindPipeline, commands_, VK_PIPELINE_BIND_POINT_COMPUTE,
+                      pipeline.handle);
 }
 
-void Recorder::BindSet(const ComputePipeline& pipeline, std::uint32_t setIndex, VkDescriptorSet set) noexcept {
-  STADIAL_DRIVER_CALL(device_->Table(), vkCmdBindDescriptorSets, commands_, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout,
-                      setIndex, 1, &set, 0, nullptr);
+void Recorder::BindSet(const ComputePipeline& pipeline, std::uint32_t setIndex,
+                       VkDescriptorSet set) noexcept {
+  STADIAL_DRIVER_CALL(device_->Table(), vkCmdBindDescriptorSets, commands_, VK_PIPELINE_BIND_POINT_COMPUTE,
+                      pipeline.layout, setIndex, 1, &set, 0, nullptr);
 }
 
-void Recorder::PushConstants(const ComputePipeline& pipeline, const void* data, std::uint32_t bytes) noexcept {
-  STADIAL_ASSERT_COMPARE_ALWAYS(bytes, <=, pipeline.pushConstantBytes, "more push constants than the pipeline declared");
-  STADIAL_DRIVER_CALL(device_->Table(), vkCmdPushConstants, commands_, pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, data);
+void Recorder::PushConstants(const ComputePipeline& pipeline, const void* data,
+                             std::uint32_t bytes) noexcept {
+  STADIAL_ASSERT_COMPARE_ALWAYS(bytes, <=, pipeline.pushConstantBytes,
+                                "more push constants than the pipeline declared");
+  STADIAL_DRIVER_CALL(device_->Table(), vkCmdPushConstants, commands_, pipeline.layout,
+                      VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, data);
 }
 
 void Recorder::Dispatch(std::uint32_t groupsX, std::uint32_t groupsY, std::uint32_t groupsZ) noexcept {
@@ -107,26 +116,32 @@ void Recorder::PassBarrier() noexcept {
   Barrier(batch.Passes());
 }
 
-void Recorder::CopyBuffer(const Buffer& source, const Buffer& target, VkDeviceSize bytes, VkDeviceSize sourceOffset,
-                          VkDeviceSize targetOffset) noexcept {
-  STADIAL_ASSERT_COMPARE_ALWAYS(sourceOffset + bytes, <=, source.sizeBytes, "copy reads past the source buffer");
-  STADIAL_ASSERT_COMPARE_ALWAYS(targetOffset + bytes, <=, target.sizeBytes, "copy writes past the target buffer");
+void Recorder::CopyBuffer(const Buffer& source, const Buffer& target, VkDeviceSize bytes,
+                          VkDeviceSize sourceOffset, VkDeviceSize targetOffset) noexcept {
+  STADIAL_ASSERT_COMPARE_ALWAYS(sourceOffset + bytes, <=, source.sizeBytes,
+                                "copy reads past the source buffer");
+  STADIAL_ASSERT_COMPARE_ALWAYS(targetOffset + bytes, <=, target.sizeBytes,
+                                "copy writes past the target buffer");
   const VkBufferCopy region{sourceOffset, targetOffset, bytes};
   STADIAL_DRIVER_CALL(device_->Table(), vkCmdCopyBuffer, commands_, source.handle, target.handle, 1, &region);
 }
 
-void Recorder::CopyImageToBuffer(const Image& source, const Buffer& target, VkDeviceSize targetOffset) noexcept {
-  STADIAL_ASSERT_COMPARE_ALWAYS(targetOffset + PackedBytes(source), <=, target.sizeBytes, "the buffer cannot hold the image");
+void Recorder::CopyImageToBuffer(const Image& source, const Buffer& target,
+                                 VkDeviceSize targetOffset) noexcept {
+  STADIAL_ASSERT_COMPARE_ALWAYS(targetOffset + PackedBytes(source), <=, target.sizeBytes,
+                                "the buffer cannot hold the image");
   const VkBufferImageCopy region = WholeImageCopy(source, targetOffset);
-  STADIAL_DRIVER_CALL(device_->Table(), vkCmdCopyImageToBuffer, commands_, source.handle, VK_IMAGE_LAYOUT_GENERAL, target.handle,
-                      1, &region);
+  STADIAL_DRIVER_CALL(device_->Table(), vkCmdCopyImageToBuffer, commands_, source.handle,
+                      VK_IMAGE_LAYOUT_GENERAL, target.handle, 1, &region);
 }
 
-void Recorder::CopyBufferToImage(const Buffer& source, const Image& target, VkDeviceSize sourceOffset) noexcept {
-  STADIAL_ASSERT_COMPARE_ALWAYS(sourceOffset + PackedBytes(target), <=, source.sizeBytes, "the buffer does not hold the image");
+void Recorder::CopyBufferToImage(const Buffer& source, const Image& target,
+                                 VkDeviceSize sourceOffset) noexcept {
+  STADIAL_ASSERT_COMPARE_ALWAYS(sourceOffset + PackedBytes(target), <=, source.sizeBytes,
+                                "the buffer does not hold the image");
   const VkBufferImageCopy region = WholeImageCopy(target, sourceOffset);
-  STADIAL_DRIVER_CALL(device_->Table(), vkCmdCopyBufferToImage, commands_, source.handle, target.handle, VK_IMAGE_LAYOUT_GENERAL,
-                      1, &region);
+  STADIAL_DRIVER_CALL(device_->Table(), vkCmdCopyBufferToImage, commands_, source.handle, target.handle,
+                      VK_IMAGE_LAYOUT_GENERAL, 1, &region);
 }
 
 void Recorder::CopyImage(const Image& source, const Image& target) noexcept {
@@ -134,17 +149,19 @@ void Recorder::CopyImage(const Image& source, const Image& target) noexcept {
   region.srcSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1};
   region.dstSubresource = region.srcSubresource;
   region.extent = source.extent;
-  STADIAL_DRIVER_CALL(device_->Table(), vkCmdCopyImage, commands_, source.handle, VK_IMAGE_LAYOUT_GENERAL, target.handle,
-                      VK_IMAGE_LAYOUT_GENERAL, 1, &region);
+  STADIAL_DRIVER_CALL(device_->Table(), vkCmdCopyImage, commands_, source.handle, VK_IMAGE_LAYOUT_GENERAL,
+                      target.handle, VK_IMAGE_LAYOUT_GENERAL, 1, &region);
 }
 
-void Recorder::FillBuffer(const Buffer& target, std::uint32_t word, VkDeviceSize offset, VkDeviceSize bytes) noexcept {
+void Recorder::FillBuffer(const Buffer& target, std::uint32_t word, VkDeviceSize offset,
+                          VkDeviceSize bytes) noexcept {
   STADIAL_DRIVER_CALL(device_->Table(), vkCmdFillBuffer, commands_, target.handle, offset, bytes, word);
 }
 
 void Recorder::ClearImage(const Image& target, const VkClearColorValue& value) noexcept {
   const VkImageSubresourceRange range = WholeImage();
-  STADIAL_DRIVER_CALL(device_->Table(), vkCmdClearColorImage, commands_, target.handle, VK_IMAGE_LAYOUT_GENERAL, &value, 1, &range);
+  STADIAL_DRIVER_CALL(device_->Table(), vkCmdClearColorImage, commands_, target.handle,
+                      VK_IMAGE_LAYOUT_GENERAL, &value, 1, &range);
 }
 
 void Recorder::BeginLabel(const char* name) noexcept {
@@ -153,7 +170,8 @@ void Recorder::BeginLabel(const char* name) noexcept {
   VkDebugUtilsLabelEXT label{};
   label.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_LABEL_EXT;
   label.pLabelName = name;
-  STADIAL_DRIVER_CALL_NAMED("vkCmdBeginDebugUtilsLabelEXT", instance.Functions().beginLabel, commands_, &label);
+  STADIAL_DRIVER_CALL_NAMED("vkCmdBeginDebugUtilsLabelEXT", instance.Functions().beginLabel, commands_,
+                            &label);
 }
 
 void Recorder::EndLabel() noexcept {
@@ -162,17 +180,19 @@ void Recorder::EndLabel() noexcept {
   STADIAL_DRIVER_CALL_NAMED("vkCmdEndDebugUtilsLabelEXT", instance.Functions().endLabel, commands_);
 }
 
-Result<Owned<CommandBuffers>> CommandBuffers::Create(Device& device, const char* name, std::uint32_t capacity) noexcept {
+Result<Owned<CommandBuffers>> CommandBuffers::Create(Device& device, const char* name,
+                                                     std::uint32_t capacity) noexcept {
   runtime::Runtime& runtime = device.GetRuntime();
   STADIAL_RETURN_IF_ERROR(runtime.Phases().Require(runtime::Phase::Setup, "gpu::CommandBuffers::Create"));
   STADIAL_ASSIGN_OR_RETURN(Owned<CommandBuffers> buffers,
-                           MakeOwned<CommandBuffers>(runtime.SetupArena(), "gpu::CommandBuffers", device, name, capacity,
-                                                     runtime.SetupArena()));
+                           MakeOwned<CommandBuffers>(runtime.SetupArena(), "gpu::CommandBuffers", device,
+                                                     name, capacity, runtime.SetupArena()));
   STADIAL_RETURN_IF_ERROR(buffers->Initialize(capacity));
   return buffers;
 }
 
-CommandBuffers::CommandBuffers(Device& device, const char* name, std::uint32_t capacity, arenas::Arena& memory) noexcept
+CommandBuffers::CommandBuffers(Device& device, const char* name, std::uint32_t capacity,
+                               arenas::Arena& memory) noexcept
     : device_(device), name_(name), buffers_(memory, capacity) {}
 
 CommandBuffers::~CommandBuffers() {
@@ -185,8 +205,8 @@ Result<void> CommandBuffers::Initialize(std::uint32_t capacity) noexcept {
   info.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
   info.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
   info.queueFamilyIndex = device_.QueueFamily();
-  VkResult result =
-      STADIAL_DRIVER_CALL(device_.Table(), vkCreateCommandPool, device_.Handle(), &info, device_.Callbacks(), &pool_);
+  VkResult result = STADIAL_DRIVER_CALL(device_.Table(), vkCreateCommandPool, device_.Handle(), &info,
+                                        device_.Callbacks(), &pool_);
   if (result != VK_SUCCESS) {
     pool_ = VK_NULL_HANDLE;
     return DriverError(result, "vkCreateCommandPool", "'%s'", name_);
@@ -201,8 +221,10 @@ Result<void> CommandBuffers::Initialize(std::uint32_t capacity) noexcept {
     allocate.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
     const auto left = capacity - static_cast<std::uint32_t>(buffers_.Size());
     allocate.commandBufferCount = left < kBatch ? left : kBatch;
-    result = STADIAL_DRIVER_CALL(device_.Table(), vkAllocateCommandBuffers, device_.Handle(), &allocate, batch);
-    if (result != VK_SUCCESS) return DriverError(result, "vkAllocateCommandBuffers", "%u for '%s'", capacity, name_);
+    result =
+        STADIAL_DRIVER_CALL(device_.Table(), vkAllocateCommandBuffers, device_.Handle(), &allocate, batch);
+    if (result != VK_SUCCESS)
+      return DriverError(result, "vkAllocateCommandBuffers", "%u for '%s'", capacity, name_);
     for (std::uint32_t i = 0; i < allocate.commandBufferCount; ++i) buffers_.PushBack(batch[i]);
   }
   return {};
@@ -214,7 +236,8 @@ Result<Recorder> CommandBuffers::Begin(std::uint32_t index, bool replay) noexcep
   info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
   info.flags = replay ? 0 : VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
   const VkResult result = STADIAL_DRIVER_CALL(device_.Table(), vkBeginCommandBuffer, buffers_[index], &info);
-  if (result != VK_SUCCESS) return DriverError(result, "vkBeginCommandBuffer", "'%s' number %u", name_, index);
+  if (result != VK_SUCCESS)
+    return DriverError(result, "vkBeginCommandBuffer", "'%s' number %u", name_, index);
   return Recorder(device_, buffers_[index]);
 }
 
@@ -225,7 +248,8 @@ Result<void> CommandBuffers::End(std::uint32_t index) noexcept {
 }
 
 Result<void> CommandBuffers::Reset() noexcept {
-  const VkResult result = STADIAL_DRIVER_CALL(device_.Table(), vkResetCommandPool, device_.Handle(), pool_, 0);
+  const VkResult result =
+      STADIAL_DRIVER_CALL(device_.Table(), vkResetCommandPool, device_.Handle(), pool_, 0);
   if (result != VK_SUCCESS) return DriverError(result, "vkResetCommandPool", "'%s'", name_);
   return {};
 }

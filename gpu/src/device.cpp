@@ -10,9 +10,11 @@ Result<Owned<Device>> Device::Create(Instance& instance, const DeviceInfo& info)
   runtime::Runtime& runtime = instance.GetRuntime();
   STADIAL_RETURN_IF_ERROR(runtime.Phases().Require(runtime::Phase::Setup, "gpu::Device::Create"));
   if (!info.usable) {
-    return Error::Format(ErrorCode::NotSupported, "device '%s' cannot be used: it lacks %s", info.name, info.unusableReason);
+    return Error::Format(ErrorCode::NotSupported, "device '%s' cannot be used: it lacks %s", info.name,
+                         info.unusableReason);
   }
-  STADIAL_ASSIGN_OR_RETURN(Owned<Device> device, MakeOwned<Device>(runtime.SetupArena(), "gpu::Device", instance, info));
+  STADIAL_ASSIGN_OR_RETURN(Owned<Device> device,
+                           MakeOwned<Device>(runtime.SetupArena(), "gpu::Device", instance, info));
   STADIAL_RETURN_IF_ERROR(device->Initialize());
   return device;
 }
@@ -26,9 +28,11 @@ Result<void> Device::Initialize() noexcept {
   const InstanceFunctions& functions = instance_.Functions();
   VkPhysicalDeviceProperties2 properties{};
   properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
-  STADIAL_DRIVER_CALL_NAMED("vkGetPhysicalDeviceProperties2", functions.getProperties, info_.handle, &properties);
+  STADIAL_DRIVER_CALL_NAMED("vkGetPhysicalDeviceProperties2", functions.getProperties, info_.handle,
+                            &properties);
   limits_ = properties.properties.limits;
-  STADIAL_DRIVER_CALL_NAMED("vkGetPhysicalDeviceMemoryProperties", functions.getMemoryProperties, info_.handle, &memory_);
+  STADIAL_DRIVER_CALL_NAMED("vkGetPhysicalDeviceMemoryProperties", functions.getMemoryProperties,
+                            info_.handle, &memory_);
   table_ = GetRuntime().SetupArena().New<VolkDeviceTable>();
   STADIAL_RETURN_IF_ERROR(CreateDevice());
   STADIAL_DRIVER_CALL(*table_, vkGetDeviceQueue, device_, info_.queueFamily, 0, &queue_);
@@ -60,8 +64,8 @@ Result<void> Device::CreateDevice() noexcept {
   create.enabledExtensionCount = info_.synchronization2Extension ? 1 : 0;
   create.ppEnabledExtensionNames = &extension;
   VkDevice handle = VK_NULL_HANDLE;
-  const VkResult result = STADIAL_DRIVER_CALL_NAMED("vkCreateDevice", instance_.Functions().createDevice, info_.handle, &create,
-                                                    Callbacks(), &handle);
+  const VkResult result = STADIAL_DRIVER_CALL_NAMED("vkCreateDevice", instance_.Functions().createDevice,
+                                                    info_.handle, &create, Callbacks(), &handle);
   if (result != VK_SUCCESS) return DriverError(result, "vkCreateDevice", "opening device '%s'", info_.name);
   device_ = handle;
   {
@@ -69,9 +73,11 @@ Result<void> Device::CreateDevice() noexcept {
     LoadDeviceTable(*table_, instance_.Handle(), device_);
   }
   AliasSynchronization2();
-  if (table_->vkQueueSubmit2 == nullptr || table_->vkCmdPipelineBarrier2 == nullptr || table_->vkWaitSemaphores == nullptr) {
+  if (table_->vkQueueSubmit2 == nullptr || table_->vkCmdPipelineBarrier2 == nullptr ||
+      table_->vkWaitSemaphores == nullptr) {
     return Error::Format(ErrorCode::NotSupported,
-                         "device '%s' promises timeline semaphores and synchronization2 but its driver lacks the entry points; "
+                         "device '%s' promises timeline semaphores and synchronization2 but its driver lacks "
+                         "the entry points; "
                          "update the driver",
                          info_.name);
   }
@@ -95,14 +101,16 @@ void Device::SetName(VkObjectType type, std::uint64_t handle, const char* name) 
   info.objectHandle = handle;
   info.pObjectName = name;
   // A name that could not be stored is no reason to fail.
-  static_cast<void>(STADIAL_DRIVER_CALL_NAMED("vkSetDebugUtilsObjectNameEXT", functions.setObjectName, device_, &info));
+  static_cast<void>(
+      STADIAL_DRIVER_CALL_NAMED("vkSetDebugUtilsObjectNameEXT", functions.setObjectName, device_, &info));
 }
 
 void Device::Quarantine(const char* why) noexcept {
   if (quarantined_.exchange(true, std::memory_order_acq_rel)) return;
   instance_.KeepForEver();
   GetRuntime().Options().log.Format(runtime::LogLevel::Error,
-                                    "device '%s' is quarantined, its Vulkan objects are left undestroyed: %s", info_.name, why);
+                                    "device '%s' is quarantined, its Vulkan objects are left undestroyed: %s",
+                                    info_.name, why);
 }
 
 }  // namespace stadial::gpu

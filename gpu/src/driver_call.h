@@ -1,5 +1,5 @@
-// How this layer calls a driver: through a function table, inside a DriverCallScope that names the entry point, so that
-// whatever the driver allocates on this thread is counted as the driver's.
+// How this layer calls a driver: through a function table, inside a DriverCallScope that names the entry
+// point, so that whatever the driver allocates on this thread is counted as the driver's.
 #pragma once
 
 #include "stadial/gpu/device_table.h"
@@ -17,7 +17,8 @@
 namespace stadial::gpu {
 
 // "vkCreateBuffer failed with VK_ERROR_OUT_OF_DEVICE_MEMORY: WHAT", with the result's error code.
-[[gnu::format(printf, 3, 4)]] Error DriverError(VkResult result, const char* entryPoint, const char* format, ...) noexcept;
+[[gnu::format(printf, 3, 4)]] Error DriverError(VkResult result, const char* entryPoint, const char* format,
+                                                ...) noexcept;
 
 // What a user can do about a result, as the end of a message ("raise RuntimeOptions::driverBytes ...").
 const char* RemedyFor(VkResult result) noexcept;

@@ -16,7 +16,8 @@ namespace stadial::gpu {
 
 static_assert(sizeof(std::atomic<std::uint32_t>) == 4 && std::atomic<std::uint32_t>::is_always_lock_free);
 
-void WaitOnWord(const std::atomic<std::uint32_t>& word, std::uint32_t expected, std::uint64_t deadlineNs) noexcept {
+void WaitOnWord(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
+                std::uint64_t deadlineNs) noexcept {
   std::timespec until{};
   until.tv_sec = static_cast<std::time_t>(deadlineNs / 1'000'000'000);
   until.tv_nsec = static_cast<long>(deadlineNs % 1'000'000'000);
@@ -26,7 +27,8 @@ void WaitOnWord(const std::atomic<std::uint32_t>& word, std::uint32_t expected, 
 }
 
 void WakeWord(std::atomic<std::uint32_t>& word) noexcept {
-  static_cast<void>(::syscall(SYS_futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, nullptr, nullptr, 0));
+  static_cast<void>(
+      ::syscall(SYS_futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, nullptr, nullptr, 0));
 }
 
 #else

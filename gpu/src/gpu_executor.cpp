@@ -10,24 +10,27 @@ namespace stadial::gpu {
 
 using graph::RenderGraph;
 
-Result<Owned<GpuExecutor>> GpuExecutor::Create(GpuMemory& memory, SubmitThread& submit, PipelineLibrary& pipelines,
-                                               RenderGraph& graph, const GpuExecutorOptions& options) noexcept {
+Result<Owned<GpuExecutor>> GpuExecutor::Create(GpuMemory& memory, SubmitThread& submit,
+                                               PipelineLibrary& pipelines, RenderGraph& graph,
+                                               const GpuExecutorOptions& options) noexcept {
   Device& device = memory.GetDevice();
   runtime::Runtime& runtime = device.GetRuntime();
   STADIAL_RETURN_IF_ERROR(runtime.Phases().Require(runtime::Phase::Setup, "gpu::GpuExecutor::Create"));
   STADIAL_ASSIGN_OR_RETURN(Owned<GpuExecutor> executor,
-                           MakeOwned<GpuExecutor>(runtime.SetupArena(), "gpu::GpuExecutor", memory, submit, pipelines, graph,
-                                                  options, runtime.SetupArena()));
+                           MakeOwned<GpuExecutor>(runtime.SetupArena(), "gpu::GpuExecutor", memory, submit,
+                                                  pipelines, graph, options, runtime.SetupArena()));
   STADIAL_ASSIGN_OR_RETURN(executor->descriptors_, DescriptorSetPool::Create(pipelines, options.descriptors));
-  STADIAL_ASSIGN_OR_RETURN(executor->frames_, CommandBuffers::Create(device, "frames", options.replayPeriodMax));
-  STADIAL_ASSIGN_OR_RETURN(executor->captures_, CommandBuffers::Create(device, "captures", options.replayPeriodMax));
+  STADIAL_ASSIGN_OR_RETURN(executor->frames_,
+                           CommandBuffers::Create(device, "frames", options.replayPeriodMax));
+  STADIAL_ASSIGN_OR_RETURN(executor->captures_,
+                           CommandBuffers::Create(device, "captures", options.replayPeriodMax));
   STADIAL_ASSIGN_OR_RETURN(executor->once_, CommandBuffers::Create(device, "initialisation", 1));
   runtime.Frames().SetCompletionSource(&submit);
   return executor;
 }
 
-GpuExecutor::GpuExecutor(GpuMemory& memory, SubmitThread& submit, PipelineLibrary& pipelines, RenderGraph& graph,
-                         const GpuExecutorOptions& options, arenas::Arena& arena) noexcept
+GpuExecutor::GpuExecutor(GpuMemory& memory, SubmitThread& submit, PipelineLibrary& pipelines,
+                         RenderGraph& graph, const GpuExecutorOptions& options, arenas::Arena& arena) noexcept
     : memory_(memory),
       submit_(submit),
       pipelines_(pipelines),
@@ -43,8 +46,10 @@ GpuExecutor::~GpuExecutor() {
   runtime::Runtime& runtime = device_.GetRuntime();
   runtime::FrameLoop& frames = runtime.Frames();
   const bool isSource = &frames.Source() == &submit_;
-  // An error path may have left a frame open, or ended one that was never submitted: close it, and signal its value.
-  if (isSource && frames.IsFrameOpen()) frames.End(std::max(frames.LastStatedValue(), submit_.SubmittedValue()));
+  // An error path may have left a frame open, or ended one that was never submitted: close it, and signal its
+  // value.
+  if (isSource && frames.IsFrameOpen())
+    frames.End(std::max(frames.LastStatedValue(), submit_.SubmittedValue()));
   if (isSource && frames.LastStatedValue() > submit_.SubmittedValue()) {
     static_cast<void>(submit_.Submit(VK_NULL_HANDLE, VK_NULL_HANDLE, frames.LastStatedValue()));
   }
@@ -102,21 +107,25 @@ Result<void> GpuExecutor::CollectNodes() noexcept {
     entry.copies = std::lcm(std::max(node->ReplayPeriod(), 1u), framesInFlight_);
     period = std::lcm<std::uint64_t>(period, entry.copies);
     if (!nodes_.TryPushBack(entry)) {
-      return Error::Format(ErrorCode::CapacityExceeded, "the plan has more than %zu GPU nodes; raise GpuExecutorOptions::nodesMax",
+      return Error::Format(ErrorCode::CapacityExceeded,
+                           "the plan has more than %zu GPU nodes; raise GpuExecutorOptions::nodesMax",
                            nodes_.Capacity());
     }
     if (period > options_.replayPeriodMax) {
       return Error::Format(ErrorCode::CapacityExceeded,
-                           "frames repeat after %llu frames (the least common multiple of the nodes' replay periods, the last one "
-                           "'%s' with %u, and %u frames in flight), %u can be recorded; raise GpuExecutorOptions::replayPeriodMax",
-                           static_cast<unsigned long long>(period), node->Name(), node->ReplayPeriod(), framesInFlight_,
-                           options_.replayPeriodMax);
+                           "frames repeat after %llu frames (the least common multiple of the nodes' replay "
+                           "periods, the last one "
+                           "'%s' with %u, and %u frames in flight), %u can be recorded; raise "
+                           "GpuExecutorOptions::replayPeriodMax",
+                           static_cast<unsigned long long>(period), node->Name(), node->ReplayPeriod(),
+                           framesInFlight_, options_.replayPeriodMax);
     }
   }
   if (period > options_.replayPeriodMax) {
-    return Error::Format(ErrorCode::CapacityExceeded,
-                         "frames repeat after %llu frames, %u can be recorded; raise GpuExecutorOptions::replayPeriodMax",
-                         static_cast<unsigned long long>(period), options_.replayPeriodMax);
+    return Error::Format(
+        ErrorCode::CapacityExceeded,
+        "frames repeat after %llu frames, %u can be recorded; raise GpuExecutorOptions::replayPeriodMax",
+        static_cast<unsigned long long>(period), options_.replayPeriodMax);
   }
   period_ = static_cast<std::uint32_t>(period);
   return {};
@@ -139,7 +148,8 @@ Result<void> GpuExecutor::CreatePipelinesOnce() noexcept {
                            "more than %zu GPU nodes have come and gone; raise GpuExecutorOptions::nodesMax",
                            withPipelines_.Capacity());
     }
-    if (auto made = entry.gpu->CreatePipelines(context); !made) return InNode(*entry.node, "CreatePipelines", made.GetError());
+    if (auto made = entry.gpu->CreatePipelines(context); !made)
+      return InNode(*entry.node, "CreatePipelines", made.GetError());
     withPipelines_.PushBack(entry.gpu);
   }
   return {};
@@ -148,14 +158,16 @@ Result<void> GpuExecutor::CreatePipelinesOnce() noexcept {
 Result<void> GpuExecutor::CreateResources() noexcept {
   GpuResourceContext context{device_, memory_, framesInFlight_};
   for (const Entry& entry : nodes_) {
-    if (auto made = entry.gpu->CreateResources(context); !made) return InNode(*entry.node, "CreateResources", made.GetError());
+    if (auto made = entry.gpu->CreateResources(context); !made)
+      return InNode(*entry.node, "CreateResources", made.GetError());
   }
   return {};
 }
 
 Result<void> GpuExecutor::BuildDescriptors() noexcept {
   for (Entry& entry : nodes_) {
-    auto owner = descriptors_->Declare(entry.node->Name(), entry.node->GetDescriptorRequirements(), entry.copies);
+    auto owner =
+        descriptors_->Declare(entry.node->Name(), entry.node->GetDescriptorRequirements(), entry.copies);
     if (!owner) return owner.GetError();
     entry.owner = *owner;
   }
@@ -170,7 +182,8 @@ Result<void> GpuExecutor::BuildDescriptors() noexcept {
   return {};
 }
 
-// New images go to GENERAL and are cleared, so that what a first frame reads as history is the same on every device.
+// New images go to GENERAL and are cleared, so that what a first frame reads as history is the same on every
+// device.
 Result<void> GpuExecutor::RunOnce() noexcept {
   STADIAL_ASSIGN_OR_RETURN(Recorder recorder, once_->Begin(0, false));
   recorder.BeginLabel("initialisation");
@@ -193,14 +206,14 @@ Result<void> GpuExecutor::RunOnce() noexcept {
   return {};
 }
 
-// A node needs a barrier when a GPU node it depends on was recorded after the last barrier. Dependence goes through
-// nodes without a GPU side: lastWriter_ is, per plan position, the last GPU node (as its number + 1) that the node's
-// inputs lead back to without passing another.
+// A node needs a barrier when a GPU node it depends on was recorded after the last barrier. Dependence goes
+// through nodes without a GPU side: lastWriter_ is, per plan position, the last GPU node (as its number + 1)
+// that the node's inputs lead back to without passing another.
 void GpuExecutor::PlaceBarriers() noexcept {
   const graph::CompiledPlan& plan = graph_.CurrentPlan();
   lastWriter_.Clear();
-  barriers_ = 1;                 // the one at the start of the command buffer
-  std::uint32_t nextGpu = 0;     // of nodes_
+  barriers_ = 1;                   // the one at the start of the command buffer
+  std::uint32_t nextGpu = 0;       // of nodes_
   std::uint32_t sinceBarrier = 0;  // first GPU node after the last barrier
   for (const graph::NodeHandle handle : plan.order) {
     std::uint32_t writer = 0;
@@ -228,7 +241,8 @@ Result<void> GpuExecutor::RecordReplay(std::uint32_t index) noexcept {
   for (const Entry& entry : nodes_) {
     if (entry.barrierBefore) recorder.PassBarrier();
     recorder.BeginLabel(entry.node->Name());
-    RecordContext context{recorder, *descriptors_, entry.owner, index, index % entry.copies, index % framesInFlight_};
+    RecordContext context{recorder, *descriptors_,        entry.owner,
+                          index,    index % entry.copies, index % framesInFlight_};
     entry.gpu->Record(context);
     recorder.EndLabel();
   }
@@ -240,7 +254,8 @@ Result<void> GpuExecutor::RecordCaptures(std::uint32_t index) noexcept {
   recorder.BeginLabel("capture");
   recorder.PassBarrier();
   for (const Entry& entry : nodes_) {
-    RecordContext context{recorder, *descriptors_, entry.owner, index, index % entry.copies, index % framesInFlight_};
+    RecordContext context{recorder, *descriptors_,        entry.owner,
+                          index,    index % entry.copies, index % framesInFlight_};
     entry.gpu->RecordCapture(context);
   }
   recorder.EndLabel();
@@ -249,7 +264,8 @@ Result<void> GpuExecutor::RecordCaptures(std::uint32_t index) noexcept {
 
 Result<void> GpuExecutor::SubmitFrame(const runtime::FrameContext& frame, bool capture) noexcept {
   if (!prepared_) [[unlikely]] {
-    return Error::Format(ErrorCode::WrongPhase, "frame %llu submitted with nothing prepared; GpuExecutor::Prepare comes first",
+    return Error::Format(ErrorCode::WrongPhase,
+                         "frame %llu submitted with nothing prepared; GpuExecutor::Prepare comes first",
                          static_cast<unsigned long long>(frame.frameIndex));
   }
   if (!steady_ && device_.GetRuntime().Audit().IsSteady()) [[unlikely]] {
@@ -257,7 +273,8 @@ Result<void> GpuExecutor::SubmitFrame(const runtime::FrameContext& frame, bool c
     callbacksAtSteady_ = CallbacksInFrames();
   }
   const auto index = static_cast<std::uint32_t>(frame.frameIndex % period_);
-  return submit_.Submit((*frames_)[index], capture ? (*captures_)[index] : VK_NULL_HANDLE, frame.completionValue);
+  return submit_.Submit((*frames_)[index], capture ? (*captures_)[index] : VK_NULL_HANDLE,
+                        frame.completionValue);
 }
 
 std::uint64_t GpuExecutor::CallbacksInFrames() const noexcept {
@@ -276,15 +293,18 @@ void GpuExecutor::FillAudit(runtime::AuditReport& report) const {
                       std::to_string(VK_API_VERSION_MINOR(info.apiVersion)) + "." +
                       std::to_string(VK_API_VERSION_PATCH(info.apiVersion));
   const SubmitThreadStats stats = submit_.Stats();
-  device.note = std::to_string(stats.submits) + " submits, " + std::to_string(stats.waits) + " blocking waits, all on the submit thread";
+  device.note = std::to_string(stats.submits) + " submits, " + std::to_string(stats.waits) +
+                " blocking waits, all on the submit thread";
   report.devices.push_back(std::move(device));
   report.validationMessages = device_.GetInstance().ValidationMessages();
   const std::uint64_t callbacks = steady_ ? CallbacksInFrames() - callbacksAtSteady_ : 0;
   report.driver.callbackAllocationsPerFrame =
-      report.frames.steady == 0 ? 0.0 : static_cast<double>(callbacks) / static_cast<double>(report.frames.steady);
+      report.frames.steady == 0 ? 0.0
+                                : static_cast<double>(callbacks) / static_cast<double>(report.frames.steady);
   // The runtime knows the segment, but not what the recycler in it has handed out.
   for (runtime::AuditArena& arena : report.arenas) {
-    if (arena.name == device_.GetRuntime().DriverSegment().Name()) arena.peakBytes = device_.GetInstance().Memory().Stats().peakBytes;
+    if (arena.name == device_.GetRuntime().DriverSegment().Name())
+      arena.peakBytes = device_.GetInstance().Memory().Stats().peakBytes;
   }
 }
 

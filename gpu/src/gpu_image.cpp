@@ -13,25 +13,28 @@ namespace {
 Result<void> CheckExtent(const Device& device, const ImageOptions& options) noexcept {
   const VkPhysicalDeviceLimits& limits = device.Limits();
   const std::uint32_t sideMax = options.depth > 1 ? limits.maxImageDimension3D : limits.maxImageDimension2D;
-  if (options.width == 0 || options.height == 0 || options.depth == 0 || options.width > sideMax || options.height > sideMax ||
-      options.depth > limits.maxImageDimension3D) {
-    return Error::Format(ErrorCode::InvalidArgument,
-                         "image '%s' of %u x %u x %u texels: each side must be 1 to %u on device '%s'; choose another size",
-                         options.name, options.width, options.height, options.depth, sideMax, device.Name());
+  if (options.width == 0 || options.height == 0 || options.depth == 0 || options.width > sideMax ||
+      options.height > sideMax || options.depth > limits.maxImageDimension3D) {
+    return Error::Format(
+        ErrorCode::InvalidArgument,
+        "image '%s' of %u x %u x %u texels: each side must be 1 to %u on device '%s'; choose another size",
+        options.name, options.width, options.height, options.depth, sideMax, device.Name());
   }
   return {};
 }
 
 Result<void> CheckFormat(const Device& device, const ImageOptions& options) noexcept {
   VkFormatProperties properties{};
-  STADIAL_DRIVER_CALL_NAMED("vkGetPhysicalDeviceFormatProperties", device.GetInstance().Functions().getFormatProperties,
-                            device.Physical(), options.format, &properties);
+  STADIAL_DRIVER_CALL_NAMED("vkGetPhysicalDeviceFormatProperties",
+                            device.GetInstance().Functions().getFormatProperties, device.Physical(),
+                            options.format, &properties);
   VkFormatFeatureFlags wanted = VK_FORMAT_FEATURE_TRANSFER_SRC_BIT | VK_FORMAT_FEATURE_TRANSFER_DST_BIT;
   if ((options.usage & VK_IMAGE_USAGE_STORAGE_BIT) != 0) wanted |= VK_FORMAT_FEATURE_STORAGE_IMAGE_BIT;
   if ((options.usage & VK_IMAGE_USAGE_SAMPLED_BIT) != 0) wanted |= VK_FORMAT_FEATURE_SAMPLED_IMAGE_BIT;
   if ((properties.optimalTilingFeatures & wanted) != wanted) {
     return Error::Format(ErrorCode::NotSupported,
-                         "image '%s': device '%s' cannot use format %d for usage 0x%x (it lacks the features 0x%x); choose another "
+                         "image '%s': device '%s' cannot use format %d for usage 0x%x (it lacks the features "
+                         "0x%x); choose another "
                          "format",
                          options.name, device.Name(), static_cast<int>(options.format), options.usage,
                          wanted & ~properties.optimalTilingFeatures);
@@ -61,12 +64,14 @@ std::uint32_t TexelBytes(VkFormat format) noexcept {
   switch (format) {
     case VK_FORMAT_R8_UNORM:
     case VK_FORMAT_R8_UINT:
-    case VK_FORMAT_R8_SINT: return 1;
+    case VK_FORMAT_R8_SINT:
+      return 1;
     case VK_FORMAT_R8G8_UNORM:
     case VK_FORMAT_R8G8_UINT:
     case VK_FORMAT_R16_UINT:
     case VK_FORMAT_R16_SINT:
-    case VK_FORMAT_R16_SFLOAT: return 2;
+    case VK_FORMAT_R16_SFLOAT:
+      return 2;
     case VK_FORMAT_R8G8B8A8_UNORM:
     case VK_FORMAT_R8G8B8A8_SNORM:
     case VK_FORMAT_R8G8B8A8_UINT:
@@ -78,21 +83,26 @@ std::uint32_t TexelBytes(VkFormat format) noexcept {
     case VK_FORMAT_R16G16_UINT:
     case VK_FORMAT_R32_UINT:
     case VK_FORMAT_R32_SINT:
-    case VK_FORMAT_R32_SFLOAT: return 4;
+    case VK_FORMAT_R32_SFLOAT:
+      return 4;
     case VK_FORMAT_R16G16B16A16_UNORM:
     case VK_FORMAT_R16G16B16A16_UINT:
     case VK_FORMAT_R16G16B16A16_SFLOAT:
     case VK_FORMAT_R32G32_UINT:
-    case VK_FORMAT_R32G32_SFLOAT: return 8;
+    case VK_FORMAT_R32G32_SFLOAT:
+      return 8;
     case VK_FORMAT_R32G32B32A32_UINT:
     case VK_FORMAT_R32G32B32A32_SINT:
-    case VK_FORMAT_R32G32B32A32_SFLOAT: return 16;
-    default: return 0;
+    case VK_FORMAT_R32G32B32A32_SFLOAT:
+      return 16;
+    default:
+      return 0;
   }
 }
 
 VkDeviceSize PackedBytes(const Image& image) noexcept {
-  return VkDeviceSize{TexelBytes(image.format)} * image.extent.width * image.extent.height * image.extent.depth;
+  return VkDeviceSize{TexelBytes(image.format)} * image.extent.width * image.extent.height *
+         image.extent.depth;
 }
 
 Result<Image> GpuMemory::CreateImage(const ImageOptions& options) noexcept {
@@ -101,7 +111,8 @@ Result<Image> GpuMemory::CreateImage(const ImageOptions& options) noexcept {
   STADIAL_RETURN_IF_ERROR(CheckFormat(device_, options));
   const std::size_t lifetime = static_cast<std::size_t>(options.lifetime);
   if (images_[lifetime].IsFull() || awaiting_.IsFull()) {
-    return Error::Format(ErrorCode::CapacityExceeded, "image '%s' is one too many: %zu exist; raise GpuMemoryOptions::imagesMax",
+    return Error::Format(ErrorCode::CapacityExceeded,
+                         "image '%s' is one too many: %zu exist; raise GpuMemoryOptions::imagesMax",
                          options.name, images_[lifetime].Size());
   }
   const VolkDeviceTable& table = device_.Table();
@@ -109,10 +120,11 @@ Result<Image> GpuMemory::CreateImage(const ImageOptions& options) noexcept {
   Image image;
   image.format = options.format;
   image.extent = info.extent;
-  VkResult result = STADIAL_DRIVER_CALL(table, vkCreateImage, device_.Handle(), &info, device_.Callbacks(), &image.handle);
+  VkResult result =
+      STADIAL_DRIVER_CALL(table, vkCreateImage, device_.Handle(), &info, device_.Callbacks(), &image.handle);
   if (result != VK_SUCCESS) {
-    return DriverError(result, "vkCreateImage", "'%s' of %u x %u x %u texels", options.name, options.width, options.height,
-                       options.depth);
+    return DriverError(result, "vkCreateImage", "'%s' of %u x %u x %u texels", options.name, options.width,
+                       options.height, options.depth);
   }
   VkMemoryRequirements needs{};
   STADIAL_DRIVER_CALL(table, vkGetImageMemoryRequirements, device_.Handle(), image.handle, &needs);
@@ -122,8 +134,8 @@ Result<Image> GpuMemory::CreateImage(const ImageOptions& options) noexcept {
     return error;
   };
   if (!placed) return discard(placed.GetError());
-  result = STADIAL_DRIVER_CALL(table, vkBindImageMemory, device_.Handle(), image.handle, blocks_[placed->block].memory,
-                               placed->offset);
+  result = STADIAL_DRIVER_CALL(table, vkBindImageMemory, device_.Handle(), image.handle,
+                               blocks_[placed->block].memory, placed->offset);
   if (result != VK_SUCCESS) return discard(DriverError(result, "vkBindImageMemory", "'%s'", options.name));
 
   VkImageViewCreateInfo view{};
@@ -132,7 +144,8 @@ Result<Image> GpuMemory::CreateImage(const ImageOptions& options) noexcept {
   view.viewType = options.depth > 1 ? VK_IMAGE_VIEW_TYPE_3D : VK_IMAGE_VIEW_TYPE_2D;
   view.format = options.format;
   view.subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1};
-  result = STADIAL_DRIVER_CALL(table, vkCreateImageView, device_.Handle(), &view, device_.Callbacks(), &image.view);
+  result = STADIAL_DRIVER_CALL(table, vkCreateImageView, device_.Handle(), &view, device_.Callbacks(),
+                               &image.view);
   if (result != VK_SUCCESS) return discard(DriverError(result, "vkCreateImageView", "'%s'", options.name));
 
   device_.SetName(VK_OBJECT_TYPE_IMAGE, HandleBits(image.handle), options.name);
@@ -153,10 +166,11 @@ bool GpuMemory::TakeImageAwaitingLayout(const Image& image) noexcept {
   return false;
 }
 
-Result<HistoryImages> HistoryImages::Create(GpuMemory& memory, const ImageOptions& options, std::uint32_t depth) noexcept {
+Result<HistoryImages> HistoryImages::Create(GpuMemory& memory, const ImageOptions& options,
+                                            std::uint32_t depth) noexcept {
   if (depth == 0 || depth > kHistoryDepthMax) {
-    return Error::Format(ErrorCode::InvalidArgument, "history '%s' of depth %u: 1 to %u images are possible", options.name, depth,
-                         kHistoryDepthMax);
+    return Error::Format(ErrorCode::InvalidArgument, "history '%s' of depth %u: 1 to %u images are possible",
+                         options.name, depth, kHistoryDepthMax);
   }
   HistoryImages history;
   for (std::uint32_t i = 0; i < depth; ++i) {

@@ -22,11 +22,15 @@ std::span<const VkMemoryPropertyFlags> PreferencesFor(MemoryUse use) noexcept {
   static constexpr VkMemoryPropertyFlags kCached = VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
   static constexpr VkMemoryPropertyFlags kDeviceLocal[] = {VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0};
   static constexpr VkMemoryPropertyFlags kUpload[] = {kVisible | kCoherent};
-  static constexpr VkMemoryPropertyFlags kReadback[] = {kVisible | kCoherent | kCached, kVisible | kCached, kVisible | kCoherent};
+  static constexpr VkMemoryPropertyFlags kReadback[] = {kVisible | kCoherent | kCached, kVisible | kCached,
+                                                        kVisible | kCoherent};
   switch (use) {
-    case MemoryUse::DeviceLocal: return kDeviceLocal;
-    case MemoryUse::Upload: return kUpload;
-    case MemoryUse::Readback: return kReadback;
+    case MemoryUse::DeviceLocal:
+      return kDeviceLocal;
+    case MemoryUse::Upload:
+      return kUpload;
+    case MemoryUse::Readback:
+      return kReadback;
   }
   return kDeviceLocal;
 }
@@ -41,7 +45,8 @@ VkDeviceSize DefaultBudget(const VkPhysicalDeviceMemoryProperties& memory) noexc
   VkDeviceSize all = 0;
   for (std::uint32_t heap = 0; heap < memory.memoryHeapCount; ++heap) {
     all += memory.memoryHeaps[heap].size;
-    if ((memory.memoryHeaps[heap].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) != 0) deviceLocal += memory.memoryHeaps[heap].size;
+    if ((memory.memoryHeaps[heap].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) != 0)
+      deviceLocal += memory.memoryHeaps[heap].size;
   }
   return (deviceLocal != 0 ? deviceLocal : all) / 5 * 4;
 }
@@ -52,9 +57,12 @@ double Mebibytes(VkDeviceSize bytes) noexcept { return static_cast<double>(bytes
 
 const char* ToString(MemoryUse use) noexcept {
   switch (use) {
-    case MemoryUse::DeviceLocal: return "device-local";
-    case MemoryUse::Upload: return "upload";
-    case MemoryUse::Readback: return "readback";
+    case MemoryUse::DeviceLocal:
+      return "device-local";
+    case MemoryUse::Upload:
+      return "upload";
+    case MemoryUse::Readback:
+      return "readback";
   }
   return "unknown";
 }
@@ -116,52 +124,64 @@ void GpuMemory::ResetCompile() noexcept {
 Result<void> GpuMemory::CheckPhase(const char* name) const noexcept {
   const runtime::Phase phase = device_.GetRuntime().Phases().Current();
   if (phase == runtime::Phase::Setup || phase == runtime::Phase::Compile) return {};
-  return Error::Format(ErrorCode::WrongPhase, "'%s' cannot be created in phase %s: GPU objects are made in Setup and Compile",
-                       name, runtime::ToString(phase));
+  return Error::Format(ErrorCode::WrongPhase,
+                       "'%s' cannot be created in phase %s: GPU objects are made in Setup and Compile", name,
+                       runtime::ToString(phase));
 }
 
-Result<std::uint32_t> GpuMemory::ChooseType(std::uint32_t typeBits, MemoryUse use, const char* name) const noexcept {
+Result<std::uint32_t> GpuMemory::ChooseType(std::uint32_t typeBits, MemoryUse use,
+                                            const char* name) const noexcept {
   const VkPhysicalDeviceMemoryProperties& memory = device_.MemoryProperties();
   for (const VkMemoryPropertyFlags wanted : PreferencesFor(use)) {
     for (std::uint32_t type = 0; type < memory.memoryTypeCount; ++type) {
       const VkMemoryPropertyFlags flags = memory.memoryTypes[type].propertyFlags;
-      if ((typeBits & (1u << type)) != 0 && (flags & wanted) == wanted && (flags & kSpecialTypes) == 0) return type;
+      if ((typeBits & (1u << type)) != 0 && (flags & wanted) == wanted && (flags & kSpecialTypes) == 0)
+        return type;
     }
   }
-  return Error::Format(ErrorCode::NotSupported, "'%s': device '%s' has no %s memory among the types 0x%x it allows", name,
+  return Error::Format(ErrorCode::NotSupported,
+                       "'%s': device '%s' has no %s memory among the types 0x%x it allows", name,
                        device_.Name(), ToString(use), typeBits);
 }
 
-Result<std::uint32_t> GpuMemory::TakeBlock(std::uint32_t type, Lifetime lifetime, VkDeviceSize bytes, const char* name) noexcept {
+Result<std::uint32_t> GpuMemory::TakeBlock(std::uint32_t type, Lifetime lifetime, VkDeviceSize bytes,
+                                           const char* name) noexcept {
   if (blocks_.IsFull()) {
     return Error::Format(ErrorCode::CapacityExceeded,
-                         "'%s' needs a new block of GPU memory, but all %zu are taken (%.1f MiB); raise GpuMemoryOptions::blockBytes "
+                         "'%s' needs a new block of GPU memory, but all %zu are taken (%.1f MiB); raise "
+                         "GpuMemoryOptions::blockBytes "
                          "or blocksMax",
                          name, blocks_.Capacity(), Mebibytes(stats_.takenBytes));
   }
   if (stats_.takenBytes + bytes > budgetBytes_) {
     return Error::Format(ErrorCode::CapacityExceeded,
-                         "'%s' needs a block of %.1f MiB of GPU memory, %.1f MiB of the budget of %.1f MiB are taken on device '%s'; "
+                         "'%s' needs a block of %.1f MiB of GPU memory, %.1f MiB of the budget of %.1f MiB "
+                         "are taken on device '%s'; "
                          "ask for less or raise GpuMemoryOptions::budgetBytes",
-                         name, Mebibytes(bytes), Mebibytes(stats_.takenBytes), Mebibytes(budgetBytes_), device_.Name());
+                         name, Mebibytes(bytes), Mebibytes(stats_.takenBytes), Mebibytes(budgetBytes_),
+                         device_.Name());
   }
   VkMemoryAllocateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
   info.allocationSize = bytes;
   info.memoryTypeIndex = type;
   Block block{.sizeBytes = bytes, .type = type, .lifetime = lifetime};
-  VkResult result =
-      STADIAL_DRIVER_CALL(device_.Table(), vkAllocateMemory, device_.Handle(), &info, device_.Callbacks(), &block.memory);
+  VkResult result = STADIAL_DRIVER_CALL(device_.Table(), vkAllocateMemory, device_.Handle(), &info,
+                                        device_.Callbacks(), &block.memory);
   if (result != VK_SUCCESS) {
-    return DriverError(result, "vkAllocateMemory", "a block of %.1f MiB of memory type %u for '%s' on device '%s'", Mebibytes(bytes),
+    return DriverError(result, "vkAllocateMemory",
+                       "a block of %.1f MiB of memory type %u for '%s' on device '%s'", Mebibytes(bytes),
                        type, name, device_.Name());
   }
-  if ((device_.MemoryProperties().memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) != 0) {
+  if ((device_.MemoryProperties().memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) !=
+      0) {
     void* mapped = nullptr;
-    result = STADIAL_DRIVER_CALL(device_.Table(), vkMapMemory, device_.Handle(), block.memory, 0, VK_WHOLE_SIZE, 0, &mapped);
+    result = STADIAL_DRIVER_CALL(device_.Table(), vkMapMemory, device_.Handle(), block.memory, 0,
+                                 VK_WHOLE_SIZE, 0, &mapped);
     if (result != VK_SUCCESS) {
       STADIAL_DRIVER_CALL(device_.Table(), vkFreeMemory, device_.Handle(), block.memory, device_.Callbacks());
-      return DriverError(result, "vkMapMemory", "%.1f MiB for '%s' on device '%s'", Mebibytes(bytes), name, device_.Name());
+      return DriverError(result, "vkMapMemory", "%.1f MiB for '%s' on device '%s'", Mebibytes(bytes), name,
+                         device_.Name());
     }
     block.mapped = static_cast<std::byte*>(mapped);
   }
@@ -172,12 +192,12 @@ Result<std::uint32_t> GpuMemory::TakeBlock(std::uint32_t type, Lifetime lifetime
 }
 
 // First fit over the blocks of the type and lifetime: their cursors only move forward.
-Result<GpuMemory::Placement> GpuMemory::Place(const VkMemoryRequirements& needs, MemoryUse use, Lifetime lifetime,
-                                              const char* name) noexcept {
+Result<GpuMemory::Placement> GpuMemory::Place(const VkMemoryRequirements& needs, MemoryUse use,
+                                              Lifetime lifetime, const char* name) noexcept {
   STADIAL_ASSIGN_OR_RETURN(const std::uint32_t type, ChooseType(needs.memoryTypeBits, use, name));
   const VkPhysicalDeviceLimits& limits = device_.Limits();
-  // Whole granules for everything: linear and optimal resources may then lie side by side in any order, and flushed
-  // or invalidated ranges never share an atom.
+  // Whole granules for everything: linear and optimal resources may then lie side by side in any order, and
+  // flushed or invalidated ranges never share an atom.
   VkDeviceSize granule = std::max(needs.alignment, limits.bufferImageGranularity);
   if (use != MemoryUse::DeviceLocal) granule = std::max(granule, limits.nonCoherentAtomSize);
   const VkDeviceSize size = AlignUp(needs.size, granule);
@@ -220,9 +240,11 @@ Result<void> GpuMemory::Reserve(MemoryUse use, Lifetime lifetime, VkDeviceSize b
 Result<Buffer> GpuMemory::CreateBuffer(const BufferOptions& options) noexcept {
   STADIAL_RETURN_IF_ERROR(CheckPhase(options.name));
   auto& buffers = buffers_[IndexOf(options.lifetime)];
-  if (options.sizeBytes == 0) return Error::Format(ErrorCode::InvalidArgument, "buffer '%s' has 0 bytes", options.name);
+  if (options.sizeBytes == 0)
+    return Error::Format(ErrorCode::InvalidArgument, "buffer '%s' has 0 bytes", options.name);
   if (buffers.IsFull()) {
-    return Error::Format(ErrorCode::CapacityExceeded, "buffer '%s' is one too many: %zu exist; raise GpuMemoryOptions::buffersMax",
+    return Error::Format(ErrorCode::CapacityExceeded,
+                         "buffer '%s' is one too many: %zu exist; raise GpuMemoryOptions::buffersMax",
                          options.name, buffers.Size());
   }
   const VolkDeviceTable& table = device_.Table();
@@ -233,9 +255,11 @@ Result<Buffer> GpuMemory::CreateBuffer(const BufferOptions& options) noexcept {
   info.sharingMode = VK_SHARING_MODE_EXCLUSIVE;
   Buffer buffer;
   buffer.sizeBytes = options.sizeBytes;
-  VkResult result = STADIAL_DRIVER_CALL(table, vkCreateBuffer, device_.Handle(), &info, device_.Callbacks(), &buffer.handle);
+  VkResult result = STADIAL_DRIVER_CALL(table, vkCreateBuffer, device_.Handle(), &info, device_.Callbacks(),
+                                        &buffer.handle);
   if (result != VK_SUCCESS) {
-    return DriverError(result, "vkCreateBuffer", "'%s' of %.1f MiB", options.name, Mebibytes(options.sizeBytes));
+    return DriverError(result, "vkCreateBuffer", "'%s' of %.1f MiB", options.name,
+                       Mebibytes(options.sizeBytes));
   }
   VkMemoryRequirements needs{};
   STADIAL_DRIVER_CALL(table, vkGetBufferMemoryRequirements, device_.Handle(), buffer.handle, &needs);
@@ -245,7 +269,8 @@ Result<Buffer> GpuMemory::CreateBuffer(const BufferOptions& options) noexcept {
     return placed.GetError();
   }
   const Block& block = blocks_[placed->block];
-  result = STADIAL_DRIVER_CALL(table, vkBindBufferMemory, device_.Handle(), buffer.handle, block.memory, placed->offset);
+  result = STADIAL_DRIVER_CALL(table, vkBindBufferMemory, device_.Handle(), buffer.handle, block.memory,
+                               placed->offset);
   if (result != VK_SUCCESS) {
     STADIAL_DRIVER_CALL(table, vkDestroyBuffer, device_.Handle(), buffer.handle, device_.Callbacks());
     return DriverError(result, "vkBindBufferMemory", "'%s'", options.name);

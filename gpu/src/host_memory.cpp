@@ -6,14 +6,8 @@ namespace stadial::gpu {
 
 Result<Owned<HostMemory>> HostMemory::Create(runtime::Runtime& runtime) noexcept {
   STADIAL_RETURN_IF_ERROR(runtime.Phases().Require(runtime::Phase::Setup, "gpu::HostMemory::Create"));
-  arenas::Segment& segment = runtime.DriverSegment();
-  if (segment.CommittedBytes() == 0) {
-    return Error::Format(ErrorCode::OutOfMemory,
-                         "host memory for the Vulkan driver: segment '%s' has no committed bytes; raise "
-                         "RuntimeOptions::driverBytes (64 MiB is the default)",
-                         segment.Name());
-  }
-  return MakeOwned<HostMemory>(runtime.SetupArena(), "gpu::HostMemory", runtime, segment);
+  STADIAL_ASSIGN_OR_RETURN(arenas::Segment * segment, runtime.OpenDriverSegment());
+  return MakeOwned<HostMemory>(runtime.SetupArena(), "gpu::HostMemory", runtime, *segment);
 }
 
 HostMemory::HostMemory(runtime::Runtime& runtime, arenas::Segment& segment) noexcept
@@ -29,10 +23,9 @@ HostMemory::HostMemory(runtime::Runtime& runtime, arenas::Segment& segment) noex
 HostMemory::~HostMemory() {
   const auto stats = recycler_.Stats();
   if (stats.liveBlocks != 0) {
-    runtime_.Options().log.Format(runtime::LogLevel::Warning,
-                                  "vulkan host memory: the driver kept %llu blocks (%llu B) after teardown",
-                                  static_cast<unsigned long long>(stats.liveBlocks),
-                                  static_cast<unsigned long long>(stats.liveBytes));
+    runtime_.Options().log.Format(
+        runtime::LogLevel::Warning, "vulkan host memory: the driver kept %llu blocks (%llu B) after teardown",
+        static_cast<unsigned long long>(stats.liveBlocks), static_cast<unsigned long long>(stats.liveBytes));
   }
 }
 
@@ -74,7 +67,8 @@ void HostMemory::InjectFailure(std::uint64_t first, std::uint64_t count) noexcep
 // The countdown stops at 1 and stays there while failures are left to repeat.
 bool HostMemory::ShouldInject() noexcept {
   std::uint64_t left = injectCountdown_.load(std::memory_order_acquire);
-  if (left == 0) [[likely]] return false;
+  if (left == 0) [[likely]]
+    return false;
   while (left > 1) {
     if (injectCountdown_.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel)) return false;
     if (left == 0) return false;
@@ -94,7 +88,8 @@ HostMemory::PhaseCounters& HostMemory::Counters() noexcept {
   return counters_[static_cast<std::size_t>(runtime_.Phases().Current())];
 }
 
-void* HostMemory::OnAllocate(void* self, std::size_t size, std::size_t alignment, VkSystemAllocationScope) noexcept {
+void* HostMemory::OnAllocate(void* self, std::size_t size, std::size_t alignment,
+                             VkSystemAllocationScope) noexcept {
   auto& memory = *static_cast<HostMemory*>(self);
   PhaseCounters& counters = memory.Counters();
   void* block = memory.ShouldInject() ? nullptr : memory.recycler_.Allocate(size, alignment);
@@ -131,10 +126,12 @@ void HostMemory::OnFree(void* self, void* block) noexcept {
   memory.recycler_.Free(block);
 }
 
-void HostMemory::OnInternalAllocate(void* self, std::size_t, VkInternalAllocationType, VkSystemAllocationScope) noexcept {
+void HostMemory::OnInternalAllocate(void* self, std::size_t, VkInternalAllocationType,
+                                    VkSystemAllocationScope) noexcept {
   static_cast<HostMemory*>(self)->internalAllocations_.fetch_add(1, std::memory_order_relaxed);
 }
 
-void HostMemory::OnInternalFree(void*, std::size_t, VkInternalAllocationType, VkSystemAllocationScope) noexcept {}
+void HostMemory::OnInternalFree(void*, std::size_t, VkInternalAllocationType,
+                                VkSystemAllocationScope) noexcept {}
 
 }  // namespace stadial::gpu

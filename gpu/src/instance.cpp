@@ -12,11 +12,14 @@ namespace stadial::gpu {
 namespace {
 
 constexpr const char* kValidationLayer = "VK_LAYER_KHRONOS_validation";
-// Synchronization validation between submits has no flag in VkValidationFeaturesEXT; this layer takes it by name only.
+// Synchronization validation between submits has no flag in VkValidationFeaturesEXT; this layer takes it by
+// name only.
 constexpr const char* kEnablesVariable = "VK_LAYER_ENABLES";
-constexpr const char* kSubmitSynchronization = "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT";
+constexpr const char* kSubmitSynchronization =
+    "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT";
 
-constexpr std::uint32_t kPropertiesMax = 512;  // layers or extensions of one query; this machine has fewer than 30
+constexpr std::uint32_t kPropertiesMax =
+    512;  // layers or extensions of one query; this machine has fewer than 30
 
 std::uint32_t HashText(const char* text) noexcept {  // FNV-1a, never 0
   std::uint32_t hash = 2166136261u;
@@ -28,8 +31,8 @@ Result<void> RequireValidationLayer(const GlobalFunctions& loader, arenas::Arena
   const arenas::ArenaScope scope(arena);
   const auto layers = arena.NewArray<VkLayerProperties>(kPropertiesMax);
   std::uint32_t count = kPropertiesMax;
-  const VkResult result =
-      STADIAL_DRIVER_CALL_NAMED("vkEnumerateInstanceLayerProperties", loader.enumerateLayers, &count, layers.data());
+  const VkResult result = STADIAL_DRIVER_CALL_NAMED("vkEnumerateInstanceLayerProperties",
+                                                    loader.enumerateLayers, &count, layers.data());
   if (result != VK_SUCCESS && result != VK_INCOMPLETE) {
     return DriverError(result, "vkEnumerateInstanceLayerProperties", "looking for %s", kValidationLayer);
   }
@@ -37,17 +40,19 @@ Result<void> RequireValidationLayer(const GlobalFunctions& loader, arenas::Arena
     if (std::strcmp(layer.layerName, kValidationLayer) == 0) return {};
   }
   return Error::Format(ErrorCode::NotSupported,
-                       "validation was asked for, but %s is not among the %u Vulkan layers of this machine; install it (Debian: "
+                       "validation was asked for, but %s is not among the %u Vulkan layers of this machine; "
+                       "install it (Debian: "
                        "vulkan-validationlayers) or run without validation",
                        kValidationLayer, count);
 }
 
-bool HasInstanceExtension(const GlobalFunctions& loader, arenas::Arena& arena, const char* layer, const char* wanted) noexcept {
+bool HasInstanceExtension(const GlobalFunctions& loader, arenas::Arena& arena, const char* layer,
+                          const char* wanted) noexcept {
   const arenas::ArenaScope scope(arena);
   const auto extensions = arena.NewArray<VkExtensionProperties>(kPropertiesMax);
   std::uint32_t count = kPropertiesMax;
-  const VkResult result = STADIAL_DRIVER_CALL_NAMED("vkEnumerateInstanceExtensionProperties", loader.enumerateExtensions,
-                                                    layer, &count, extensions.data());
+  const VkResult result = STADIAL_DRIVER_CALL_NAMED(
+      "vkEnumerateInstanceExtensionProperties", loader.enumerateExtensions, layer, &count, extensions.data());
   if (result != VK_SUCCESS && result != VK_INCOMPLETE) return false;
   for (const VkExtensionProperties& extension : extensions.first(count)) {
     if (std::strcmp(extension.extensionName, wanted) == 0) return true;
@@ -69,7 +74,8 @@ void EnableSubmitSynchronization() noexcept {
 Error CreateInstanceError(VkResult result) noexcept {
   if (result == VK_ERROR_INCOMPATIBLE_DRIVER) {
     return Error::Format(ErrorCode::NotSupported,
-                         "no Vulkan driver on this machine (vkCreateInstance: %s); install one (Debian: mesa-vulkan-drivers has "
+                         "no Vulkan driver on this machine (vkCreateInstance: %s); install one (Debian: "
+                         "mesa-vulkan-drivers has "
                          "the software device lavapipe) or point VK_DRIVER_FILES at a driver's manifest%s%s",
                          ToString(result), std::getenv("VK_DRIVER_FILES") != nullptr ? "; it is now " : "",
                          std::getenv("VK_DRIVER_FILES") != nullptr ? std::getenv("VK_DRIVER_FILES") : "");
@@ -81,7 +87,8 @@ Error CreateInstanceError(VkResult result) noexcept {
 
 Result<Owned<Instance>> Instance::Create(runtime::Runtime& runtime, const InstanceOptions& options) noexcept {
   STADIAL_RETURN_IF_ERROR(runtime.Phases().Require(runtime::Phase::Setup, "gpu::Instance::Create"));
-  STADIAL_ASSIGN_OR_RETURN(Owned<Instance> instance, MakeOwned<Instance>(runtime.SetupArena(), "gpu::Instance", runtime));
+  STADIAL_ASSIGN_OR_RETURN(Owned<Instance> instance,
+                           MakeOwned<Instance>(runtime.SetupArena(), "gpu::Instance", runtime));
   STADIAL_RETURN_IF_ERROR(instance->Initialize(options));
   return instance;
 }
@@ -89,7 +96,8 @@ Result<Owned<Instance>> Instance::Create(runtime::Runtime& runtime, const Instan
 Instance::~Instance() {
   if (instance_ == VK_NULL_HANDLE || kept_) return;
   if (messenger_ != VK_NULL_HANDLE) {
-    STADIAL_DRIVER_CALL_NAMED("vkDestroyDebugUtilsMessengerEXT", functions_->destroyMessenger, instance_, messenger_, callbacks_);
+    STADIAL_DRIVER_CALL_NAMED("vkDestroyDebugUtilsMessengerEXT", functions_->destroyMessenger, instance_,
+                              messenger_, callbacks_);
   }
   STADIAL_DRIVER_CALL_NAMED("vkDestroyInstance", functions_->destroyInstance, instance_, callbacks_);
 }
@@ -110,7 +118,8 @@ Result<void> Instance::CreateInstance(const InstanceOptions& options) noexcept {
   arenas::Arena& arena = runtime_.SetupArena();
   const std::uint32_t version = LoaderVersion();
   if (version < VK_API_VERSION_1_2) {
-    return Error::Format(ErrorCode::NotSupported, "the Vulkan loader is version %u.%u, 1.2 is needed; update libvulkan1",
+    return Error::Format(ErrorCode::NotSupported,
+                         "the Vulkan loader is version %u.%u, 1.2 is needed; update libvulkan1",
                          VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version));
   }
   if (options.validation) {
@@ -118,7 +127,8 @@ Result<void> Instance::CreateInstance(const InstanceOptions& options) noexcept {
     EnableSubmitSynchronization();
   }
   debugUtils_ = HasInstanceExtension(loader, arena, nullptr, VK_EXT_DEBUG_UTILS_EXTENSION_NAME) ||
-                (options.validation && HasInstanceExtension(loader, arena, kValidationLayer, VK_EXT_DEBUG_UTILS_EXTENSION_NAME));
+                (options.validation &&
+                 HasInstanceExtension(loader, arena, kValidationLayer, VK_EXT_DEBUG_UTILS_EXTENSION_NAME));
 
   VkApplicationInfo application{};
   application.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO;
@@ -130,12 +140,14 @@ Result<void> Instance::CreateInstance(const InstanceOptions& options) noexcept {
   messenger.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT;
   messenger.messageSeverity =
       VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT;
-  // Not GENERAL: that is the loader talking about drivers that do not fit this machine. Not PERFORMANCE: it objects to
-  // every copy of an image in VK_IMAGE_LAYOUT_GENERAL, the layout this layer keeps all images in on purpose.
+  // Not GENERAL: that is the loader talking about drivers that do not fit this machine. Not PERFORMANCE: it
+  // objects to every copy of an image in VK_IMAGE_LAYOUT_GENERAL, the layout this layer keeps all images in
+  // on purpose.
   messenger.messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT;
   messenger.pfnUserCallback = &OnMessage;
   messenger.pUserData = this;
-  const VkValidationFeatureEnableEXT enabled[] = {VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT};
+  const VkValidationFeatureEnableEXT enabled[] = {
+      VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT};
   VkValidationFeaturesEXT features{};
   features.sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT;
   features.enabledValidationFeatureCount = 1;
@@ -154,28 +166,32 @@ Result<void> Instance::CreateInstance(const InstanceOptions& options) noexcept {
     info.ppEnabledLayerNames = &kValidationLayer;
   }
   VkInstance handle = VK_NULL_HANDLE;
-  VkResult result = STADIAL_DRIVER_CALL_NAMED("vkCreateInstance", loader.createInstance, &info, callbacks_, &handle);
+  VkResult result =
+      STADIAL_DRIVER_CALL_NAMED("vkCreateInstance", loader.createInstance, &info, callbacks_, &handle);
   if (result != VK_SUCCESS) return CreateInstanceError(result);
   instance_ = handle;
   KeepModulesForReports();
   functions_ = arena.New<InstanceFunctions>(LoadInstanceFunctions(handle));
 
   if (options.validation && debugUtils_ && functions_->createMessenger != nullptr) {
-    result = STADIAL_DRIVER_CALL_NAMED("vkCreateDebugUtilsMessengerEXT", functions_->createMessenger, instance_, &messenger,
-                                       callbacks_, &messenger_);
-    if (result != VK_SUCCESS) return DriverError(result, "vkCreateDebugUtilsMessengerEXT", "listening to validation");
+    result = STADIAL_DRIVER_CALL_NAMED("vkCreateDebugUtilsMessengerEXT", functions_->createMessenger,
+                                       instance_, &messenger, callbacks_, &messenger_);
+    if (result != VK_SUCCESS)
+      return DriverError(result, "vkCreateDebugUtilsMessengerEXT", "listening to validation");
   }
   return {};
 }
 
-VkBool32 VKAPI_CALL Instance::OnMessage(VkDebugUtilsMessageSeverityFlagBitsEXT severity, VkDebugUtilsMessageTypeFlagsEXT,
-                                        const VkDebugUtilsMessengerCallbackDataEXT* data, void* self) noexcept {
+VkBool32 VKAPI_CALL Instance::OnMessage(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
+                                        VkDebugUtilsMessageTypeFlagsEXT,
+                                        const VkDebugUtilsMessengerCallbackDataEXT* data,
+                                        void* self) noexcept {
   auto& instance = *static_cast<Instance*>(self);
   instance.messages_.fetch_add(1, std::memory_order_relaxed);
   const char* text = data->pMessage != nullptr ? data->pMessage : "(no text)";
   if (instance.IsNewMessage(HashText(text))) {
     const auto level = severity >= VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT ? runtime::LogLevel::Error
-                                                                                  : runtime::LogLevel::Warning;
+                                                                                 : runtime::LogLevel::Warning;
     instance.runtime_.Options().log.Format(level, "vulkan validation: %s", text);
   }
   return VK_FALSE;

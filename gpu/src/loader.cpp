@@ -38,14 +38,15 @@ Result<GlobalFunctions> LoadLoader() noexcept {
   const std::lock_guard lock(VolkMutex());
   static const VkResult loaded = volkInitialize();
   if (loaded != VK_SUCCESS) {
-    return Error::Format(ErrorCode::NotSupported,
-                         "no Vulkan on this machine: libvulkan.so.1 could not be opened; install a Vulkan loader and driver "
-                         "(Debian: libvulkan1 mesa-vulkan-drivers)");
+    return Error::Format(
+        ErrorCode::NotSupported,
+        "no Vulkan on this machine: libvulkan.so.1 could not be opened; install a Vulkan loader and driver "
+        "(Debian: libvulkan1 mesa-vulkan-drivers)");
   }
   GlobalFunctions functions;
   functions.createInstance = Find<PFN_vkCreateInstance>(VK_NULL_HANDLE, "vkCreateInstance");
-  functions.enumerateExtensions =
-      Find<PFN_vkEnumerateInstanceExtensionProperties>(VK_NULL_HANDLE, "vkEnumerateInstanceExtensionProperties");
+  functions.enumerateExtensions = Find<PFN_vkEnumerateInstanceExtensionProperties>(
+      VK_NULL_HANDLE, "vkEnumerateInstanceExtensionProperties");
   functions.enumerateLayers =
       Find<PFN_vkEnumerateInstanceLayerProperties>(VK_NULL_HANDLE, "vkEnumerateInstanceLayerProperties");
   return functions;
@@ -56,20 +57,24 @@ std::uint32_t LoaderVersion() noexcept { return volkGetInstanceVersion(); }
 InstanceFunctions LoadInstanceFunctions(VkInstance instance) noexcept {
   InstanceFunctions functions;
   functions.destroyInstance = Find<PFN_vkDestroyInstance>(instance, "vkDestroyInstance");
-  functions.enumeratePhysicalDevices = Find<PFN_vkEnumeratePhysicalDevices>(instance, "vkEnumeratePhysicalDevices");
-  functions.getProperties = Find<PFN_vkGetPhysicalDeviceProperties2>(instance, "vkGetPhysicalDeviceProperties2");
+  functions.enumeratePhysicalDevices =
+      Find<PFN_vkEnumeratePhysicalDevices>(instance, "vkEnumeratePhysicalDevices");
+  functions.getProperties =
+      Find<PFN_vkGetPhysicalDeviceProperties2>(instance, "vkGetPhysicalDeviceProperties2");
   functions.getFeatures = Find<PFN_vkGetPhysicalDeviceFeatures2>(instance, "vkGetPhysicalDeviceFeatures2");
   functions.getMemoryProperties =
       Find<PFN_vkGetPhysicalDeviceMemoryProperties>(instance, "vkGetPhysicalDeviceMemoryProperties");
-  functions.getQueueFamilies =
-      Find<PFN_vkGetPhysicalDeviceQueueFamilyProperties>(instance, "vkGetPhysicalDeviceQueueFamilyProperties");
+  functions.getQueueFamilies = Find<PFN_vkGetPhysicalDeviceQueueFamilyProperties>(
+      instance, "vkGetPhysicalDeviceQueueFamilyProperties");
   functions.getFormatProperties =
       Find<PFN_vkGetPhysicalDeviceFormatProperties>(instance, "vkGetPhysicalDeviceFormatProperties");
   functions.enumerateDeviceExtensions =
       Find<PFN_vkEnumerateDeviceExtensionProperties>(instance, "vkEnumerateDeviceExtensionProperties");
   functions.createDevice = Find<PFN_vkCreateDevice>(instance, "vkCreateDevice");
-  functions.createMessenger = Find<PFN_vkCreateDebugUtilsMessengerEXT>(instance, "vkCreateDebugUtilsMessengerEXT");
-  functions.destroyMessenger = Find<PFN_vkDestroyDebugUtilsMessengerEXT>(instance, "vkDestroyDebugUtilsMessengerEXT");
+  functions.createMessenger =
+      Find<PFN_vkCreateDebugUtilsMessengerEXT>(instance, "vkCreateDebugUtilsMessengerEXT");
+  functions.destroyMessenger =
+      Find<PFN_vkDestroyDebugUtilsMessengerEXT>(instance, "vkDestroyDebugUtilsMessengerEXT");
   functions.setObjectName = Find<PFN_vkSetDebugUtilsObjectNameEXT>(instance, "vkSetDebugUtilsObjectNameEXT");
   functions.beginLabel = Find<PFN_vkCmdBeginDebugUtilsLabelEXT>(instance, "vkCmdBeginDebugUtilsLabelEXT");
   functions.endLabel = Find<PFN_vkCmdEndDebugUtilsLabelEXT>(instance, "vkCmdEndDebugUtilsLabelEXT");
@@ -101,7 +106,8 @@ void KeepModulesForReports() noexcept {
         return 0;
       },
       nullptr);
-  for (std::size_t i = 0; i < paths.count; ++i) ::dlopen(paths.text[i], RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+  for (std::size_t i = 0; i < paths.count; ++i)
+    ::dlopen(paths.text[i], RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 #else
 void KeepModulesForReports() noexcept {}

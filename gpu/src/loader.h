@@ -1,5 +1,5 @@
-// The one door to libvulkan. volk opens the library and fills device tables; the few instance functions this layer
-// needs are kept per instance here, so that no other file sees volk's global function pointers.
+// The one door to libvulkan. volk opens the library and fills device tables; the few instance functions this
+// layer needs are kept per instance here, so that no other file sees volk's global function pointers.
 #pragma once
 
 #include "stadial/gpu/vulkan.h"
@@ -40,8 +40,8 @@ InstanceFunctions LoadInstanceFunctions(VkInstance instance) noexcept;
 
 void LoadDeviceTable(VolkDeviceTable& table, VkInstance instance, VkDevice device) noexcept;
 
-// Under a sanitizer: keeps every module that is loaded now in memory for good, so that a report at exit can name the
-// driver it comes from (and a suppression can match it). Otherwise nothing.
+// Under a sanitizer: keeps every module that is loaded now in memory for good, so that a report at exit can
+// name the driver it comes from (and a suppression can match it). Otherwise nothing.
 void KeepModulesForReports() noexcept;
 
 }  // namespace stadial::gpu

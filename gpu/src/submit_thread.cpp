@@ -12,7 +12,8 @@
 namespace stadial::gpu {
 namespace {
 
-// A waiter looks up from its sleep this often and repeats its wish, so that no lost wish can hold it for long.
+// A waiter looks up from its sleep this often and repeats its wish, so that no lost wish can hold it for
+// long.
 constexpr std::uint64_t kWaiterSliceNs = 50'000'000;
 constexpr std::uint32_t kPausesPerPoll = 64;  // about 2 us between two looks of a lingering pump
 
@@ -31,8 +32,9 @@ void PauseProcessor() noexcept {
 Result<Owned<SubmitThread>> SubmitThread::Start(Device& device, const SubmitThreadOptions& options) noexcept {
   runtime::Runtime& runtime = device.GetRuntime();
   STADIAL_RETURN_IF_ERROR(runtime.Phases().Require(runtime::Phase::Setup, "gpu::SubmitThread::Start"));
-  STADIAL_ASSIGN_OR_RETURN(Owned<SubmitThread> thread, MakeOwned<SubmitThread>(runtime.SetupArena(), "gpu::SubmitThread", device,
-                                                                               options, runtime.SetupArena()));
+  STADIAL_ASSIGN_OR_RETURN(Owned<SubmitThread> thread,
+                           MakeOwned<SubmitThread>(runtime.SetupArena(), "gpu::SubmitThread", device, options,
+                                                   runtime.SetupArena()));
   STADIAL_RETURN_IF_ERROR(thread->Initialize());
   return thread;
 }
@@ -61,8 +63,8 @@ Result<void> SubmitThread::Initialize() noexcept {
   info.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO;
   info.pNext = &type;
   for (VkSemaphore* semaphore : {&timeline_, &sideTimeline_}) {
-    const VkResult result =
-        STADIAL_DRIVER_CALL(device_.Table(), vkCreateSemaphore, device_.Handle(), &info, device_.Callbacks(), semaphore);
+    const VkResult result = STADIAL_DRIVER_CALL(device_.Table(), vkCreateSemaphore, device_.Handle(), &info,
+                                                device_.Callbacks(), semaphore);
     if (result != VK_SUCCESS) {
       *semaphore = VK_NULL_HANDLE;
       return DriverError(result, "vkCreateSemaphore", "a timeline semaphore on device '%s'", device_.Name());
@@ -73,22 +75,26 @@ Result<void> SubmitThread::Initialize() noexcept {
   const int failure = ::pthread_create(&thread_, nullptr, &ThreadMain, this);
   if (failure != 0) {
     return Error::Format(ErrorCode::OutOfMemory,
-                         "the GPU submit thread could not be started (pthread_create: error %d); look at the limits on threads "
+                         "the GPU submit thread could not be started (pthread_create: error %d); look at the "
+                         "limits on threads "
                          "(ulimit -u) and memory",
                          failure);
   }
   running_ = true;
   // The pump is registered once it has gone through its first loop; registering may allocate, so not later.
   const std::uint64_t deadline = runtime::NowNs() + options_.deadlineNs;
-  while (progress_.load(std::memory_order_acquire) == 0 && runtime::NowNs() < deadline) WaitOnWord(progress_, 0, deadline);
+  while (progress_.load(std::memory_order_acquire) == 0 && runtime::NowNs() < deadline)
+    WaitOnWord(progress_, 0, deadline);
   return {};
 }
 
 Result<void> SubmitThread::Push(const Request& request) noexcept {
-  if (failed_.load(std::memory_order_acquire)) [[unlikely]] return CurrentError();
+  if (failed_.load(std::memory_order_acquire)) [[unlikely]]
+    return CurrentError();
   if (!running_ || !ring_.TryPush(request)) [[unlikely]] {
     return Error::Format(ErrorCode::CapacityExceeded,
-                         "the submit thread takes no more: %zu of %zu requests are waiting; raise SubmitThreadOptions::requestsMax "
+                         "the submit thread takes no more: %zu of %zu requests are waiting; raise "
+                         "SubmitThreadOptions::requestsMax "
                          "(at least 2 x frames in flight)",
                          ring_.Size(), running_ ? ring_.Capacity() : std::size_t{0});
   }
@@ -98,15 +104,18 @@ Result<void> SubmitThread::Push(const Request& request) noexcept {
 
 // The exchange orders the push before it against the pump's exchange in Sleep: one of the two sees the other.
 void SubmitThread::WakePump() noexcept {
-  if (asleep_.exchange(0, std::memory_order_acq_rel) == 0) [[likely]] return;
+  if (asleep_.exchange(0, std::memory_order_acq_rel) == 0) [[likely]]
+    return;
   wakes_.fetch_add(1, std::memory_order_relaxed);
   WakeWord(asleep_);
 }
 
-Result<void> SubmitThread::Submit(VkCommandBuffer first, VkCommandBuffer second, std::uint64_t value) noexcept {
+Result<void> SubmitThread::Submit(VkCommandBuffer first, VkCommandBuffer second,
+                                  std::uint64_t value) noexcept {
   const std::uint64_t last = submitted_.load(std::memory_order_relaxed);
   if (value <= last) [[unlikely]] {
-    return Error::Format(ErrorCode::InvalidArgument, "submit with value %llu after value %llu: values must grow", Print(value),
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "submit with value %llu after value %llu: values must grow", Print(value),
                          Print(last));
   }
   Request request;
@@ -119,7 +128,8 @@ Result<void> SubmitThread::Submit(VkCommandBuffer first, VkCommandBuffer second,
 }
 
 Result<void> SubmitThread::WaitForValue(std::uint64_t value, std::uint64_t timeoutNs) noexcept {
-  if (CompletedValue() >= value) [[likely]] return {};
+  if (CompletedValue() >= value) [[likely]]
+    return {};
   const std::uint64_t now = runtime::NowNs();
   const std::uint64_t deadline = timeoutNs > kNoDeadline - 1 - now ? kNoDeadline - 1 : now + timeoutNs;
   waiters_.fetch_add(1);
@@ -138,17 +148,20 @@ Result<void> SubmitThread::WaitForValue(std::uint64_t value, std::uint64_t timeo
     WakePump();
     WaitOnWord(progress_, seen, std::min(deadline, moment + kWaiterSliceNs));
   }
-  // A wish that ran out is withdrawn, so that the pump does not go on waiting for it; another waiter's is repeated by him.
+  // A wish that ran out is withdrawn, so that the pump does not go on waiting for it; another waiter's is
+  // repeated by him.
   std::uint64_t mine = value;
   if (waiters_.fetch_sub(1) == 1 && timedOut) wanted_.compare_exchange_strong(mine, 0);
   if (CompletedValue() >= value) return {};
   if (!timedOut) return CurrentError();
   const std::uint64_t submitted = SubmittedValue();
   return Error::Format(ErrorCode::Timeout,
-                       "GPU value %llu was not reached within %.3f s on device '%s': %llu is complete, %llu is the last submitted%s",
-                       Print(value), static_cast<double>(timeoutNs) * 1e-9, device_.Name(), Print(CompletedValue()),
-                       Print(submitted),
-                       value > submitted ? "; it was never submitted" : "; the device hangs or needs longer: raise the deadline");
+                       "GPU value %llu was not reached within %.3f s on device '%s': %llu is complete, %llu "
+                       "is the last submitted%s",
+                       Print(value), static_cast<double>(timeoutNs) * 1e-9, device_.Name(),
+                       Print(CompletedValue()), Print(submitted),
+                       value > submitted ? "; it was never submitted"
+                                         : "; the device hangs or needs longer: raise the deadline");
 }
 
 Result<void> SubmitThread::Drain() noexcept { return WaitForValue(SubmittedValue(), options_.deadlineNs); }
@@ -205,7 +218,8 @@ Result<void> SubmitThread::Stop() noexcept {
   info.pSemaphores = semaphores;
   info.pValues = values;
   const bool lost = drained.GetError().Code() == ErrorCode::DeviceLost;
-  if (lost || STADIAL_DRIVER_CALL(device_.Table(), vkWaitSemaphores, device_.Handle(), &info, options_.deadlineNs) != VK_SUCCESS) {
+  if (lost || STADIAL_DRIVER_CALL(device_.Table(), vkWaitSemaphores, device_.Handle(), &info,
+                                  options_.deadlineNs) != VK_SUCCESS) {
     device_.Quarantine(drained.GetError().Message());
   }
   return drained.GetError();
@@ -244,8 +258,9 @@ void SubmitThread::Run() noexcept {
     } else if (runtime::NowNs() < lingerUntil) {
       if (completed_.load(std::memory_order_relaxed) < handed_) Poll();
       for (std::uint32_t i = 0; i < kPausesPerPoll && ring_.Size() == 0; ++i) PauseProcessor();
-      // The frame thread that this pump has just woken often stands in line for this very core (software drivers keep all
-      // of them busy): spinning on would hold it up until the pump sleeps, and its submit would then have to wake it.
+      // The frame thread that this pump has just woken often stands in line for this very core (software
+      // drivers keep all of them busy): spinning on would hold it up until the pump sleeps, and its submit
+      // would then have to wake it.
       if (ring_.Size() == 0) ::sched_yield();
     } else {
       Sleep();
@@ -258,9 +273,15 @@ bool SubmitThread::ServeRequests() noexcept {
   for (const Request* request = ring_.Front(); request != nullptr; request = ring_.Front()) {
     if (!failed_.load(std::memory_order_relaxed)) {
       switch (request->kind) {
-        case RequestKind::Submit: ServeSubmit(*request); break;
-        case RequestKind::RunOnce: ServeRunOnce(*request); break;
-        case RequestKind::Invalidate: ServeInvalidate(*request); break;
+        case RequestKind::Submit:
+          ServeSubmit(*request);
+          break;
+        case RequestKind::RunOnce:
+          ServeRunOnce(*request);
+          break;
+        case RequestKind::Invalidate:
+          ServeInvalidate(*request);
+          break;
       }
     }
     ring_.Drop();
@@ -282,14 +303,18 @@ bool SubmitThread::HandOver(const Request& request, VkSemaphore timeline) noexce
   signal.stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT;
   VkSubmitInfo2 info{};
   info.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2;
-  info.commandBufferInfoCount = request.first == VK_NULL_HANDLE ? 0 : request.second == VK_NULL_HANDLE ? 1 : 2;
+  info.commandBufferInfoCount = request.first == VK_NULL_HANDLE    ? 0
+                                : request.second == VK_NULL_HANDLE ? 1
+                                                                   : 2;
   info.pCommandBufferInfos = commands;
   info.signalSemaphoreInfoCount = 1;
   info.pSignalSemaphoreInfos = &signal;
-  const VkResult result = STADIAL_DRIVER_CALL(device_.Table(), vkQueueSubmit2, device_.Queue(), 1, &info, VK_NULL_HANDLE);
+  const VkResult result =
+      STADIAL_DRIVER_CALL(device_.Table(), vkQueueSubmit2, device_.Queue(), 1, &info, VK_NULL_HANDLE);
   submits_.fetch_add(1, std::memory_order_relaxed);
   if (result == VK_SUCCESS) return true;
-  Fail(DriverError(result, "vkQueueSubmit2", "value %llu on device '%s'", Print(request.value), device_.Name()));
+  Fail(DriverError(result, "vkQueueSubmit2", "value %llu on device '%s'", Print(request.value),
+                   device_.Name()));
   return false;
 }
 
@@ -307,7 +332,8 @@ void SubmitThread::ServeRunOnce(const Request& request) noexcept {
   info.semaphoreCount = 1;
   info.pSemaphores = &sideTimeline_;
   info.pValues = &request.value;
-  const VkResult result = STADIAL_DRIVER_CALL(device_.Table(), vkWaitSemaphores, device_.Handle(), &info, options_.deadlineNs);
+  const VkResult result =
+      STADIAL_DRIVER_CALL(device_.Table(), vkWaitSemaphores, device_.Handle(), &info, options_.deadlineNs);
   waits_.fetch_add(1, std::memory_order_relaxed);
   if (result != VK_SUCCESS) {
     Fail(DriverError(result, "vkWaitSemaphores", "a one-time submit within %.3f s on device '%s'",
@@ -329,14 +355,17 @@ void SubmitThread::ServeInvalidate(const Request& request) noexcept {
 
 void SubmitThread::Poll() noexcept {
   std::uint64_t value = 0;
-  const VkResult result = STADIAL_DRIVER_CALL(device_.Table(), vkGetSemaphoreCounterValue, device_.Handle(), timeline_, &value);
+  const VkResult result =
+      STADIAL_DRIVER_CALL(device_.Table(), vkGetSemaphoreCounterValue, device_.Handle(), timeline_, &value);
   polls_.fetch_add(1, std::memory_order_relaxed);
   if (result != VK_SUCCESS) {
-    Fail(DriverError(result, "vkGetSemaphoreCounterValue", "the frame timeline of device '%s'", device_.Name()));
+    Fail(DriverError(result, "vkGetSemaphoreCounterValue", "the frame timeline of device '%s'",
+                     device_.Name()));
     return;
   }
   if (value > handed_) {  // what some drivers answer once the device is lost
-    Fail(Error::Format(ErrorCode::DeviceLost, "the frame timeline of device '%s' reads %llu, but %llu is the last value submitted",
+    Fail(Error::Format(ErrorCode::DeviceLost,
+                       "the frame timeline of device '%s' reads %llu, but %llu is the last value submitted",
                        device_.Name(), Print(value), Print(handed_)));
     return;
   }
@@ -347,7 +376,8 @@ void SubmitThread::Poll() noexcept {
 }
 
 bool SubmitThread::IsSomebodyWaiting() const noexcept {
-  return !failed_.load(std::memory_order_relaxed) && wanted_.load() > completed_.load(std::memory_order_relaxed) &&
+  return !failed_.load(std::memory_order_relaxed) &&
+         wanted_.load() > completed_.load(std::memory_order_relaxed) &&
          handed_ > completed_.load(std::memory_order_relaxed);
 }
 
@@ -358,7 +388,8 @@ void SubmitThread::WaitSlice() noexcept {
   info.semaphoreCount = 1;
   info.pSemaphores = &timeline_;
   info.pValues = &target;
-  const VkResult result = STADIAL_DRIVER_CALL(device_.Table(), vkWaitSemaphores, device_.Handle(), &info, options_.waitSliceNs);
+  const VkResult result =
+      STADIAL_DRIVER_CALL(device_.Table(), vkWaitSemaphores, device_.Handle(), &info, options_.waitSliceNs);
   waits_.fetch_add(1, std::memory_order_relaxed);
   if (result != VK_SUCCESS && result != VK_TIMEOUT) {
     Fail(DriverError(result, "vkWaitSemaphores", "value %llu on device '%s'", Print(target), device_.Name()));
@@ -373,7 +404,8 @@ void SubmitThread::Sleep() noexcept {
     sleeps_.fetch_add(1, std::memory_order_relaxed);
     WaitOnWord(asleep_, 1, kNoDeadline);
   }
-  asleep_.exchange(0, std::memory_order_acq_rel);  // read-modify-write: keeps the order of the producer's pushes
+  asleep_.exchange(0,
+                   std::memory_order_acq_rel);  // read-modify-write: keeps the order of the producer's pushes
 }
 
 void SubmitThread::PublishProgress() noexcept {

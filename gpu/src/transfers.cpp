@@ -10,11 +10,13 @@
 
 namespace stadial::gpu {
 
-Result<UniformRing> UniformRing::Create(GpuMemory& memory, const char* name, std::size_t bytesPerSlot, std::uint32_t slots) noexcept {
+Result<UniformRing> UniformRing::Create(GpuMemory& memory, const char* name, std::size_t bytesPerSlot,
+                                        std::uint32_t slots) noexcept {
   const VkPhysicalDeviceLimits& limits = memory.GetDevice().Limits();
   if (slots == 0 || bytesPerSlot == 0 || bytesPerSlot > limits.maxUniformBufferRange) {
     return Error::Format(ErrorCode::InvalidArgument,
-                         "uniform ring '%s' of %u slots of %zu B: 1 slot at least and 1 to %u B per slot are possible on device '%s'",
+                         "uniform ring '%s' of %u slots of %zu B: 1 slot at least and 1 to %u B per slot are "
+                         "possible on device '%s'",
                          name, slots, bytesPerSlot, limits.maxUniformBufferRange, memory.GetDevice().Name());
   }
   UniformRing ring;
@@ -32,7 +34,8 @@ Result<UniformRing> UniformRing::Create(GpuMemory& memory, const char* name, std
   return ring;
 }
 
-Result<Owned<SetupUploader>> SetupUploader::Create(GpuMemory& memory, SubmitThread& submit, VkDeviceSize stagingBytes) noexcept {
+Result<Owned<SetupUploader>> SetupUploader::Create(GpuMemory& memory, SubmitThread& submit,
+                                                   VkDeviceSize stagingBytes) noexcept {
   Device& device = memory.GetDevice();
   STADIAL_ASSIGN_OR_RETURN(const Buffer staging, memory.CreateBuffer({.name = "upload staging",
                                                                       .sizeBytes = stagingBytes,
@@ -40,14 +43,16 @@ Result<Owned<SetupUploader>> SetupUploader::Create(GpuMemory& memory, SubmitThre
                                                                       .use = MemoryUse::Upload,
                                                                       .lifetime = Lifetime::Setup}));
   STADIAL_ASSIGN_OR_RETURN(Owned<CommandBuffers> commands, CommandBuffers::Create(device, "uploads", 1));
-  return MakeOwned<SetupUploader>(device.GetRuntime().SetupArena(), "gpu::SetupUploader", memory, submit, staging,
-                                  std::move(commands));
+  return MakeOwned<SetupUploader>(device.GetRuntime().SetupArena(), "gpu::SetupUploader", memory, submit,
+                                  staging, std::move(commands));
 }
 
-Result<void> SetupUploader::ToBuffer(const Buffer& target, VkDeviceSize offsetBytes, std::span<const std::byte> data) noexcept {
+Result<void> SetupUploader::ToBuffer(const Buffer& target, VkDeviceSize offsetBytes,
+                                     std::span<const std::byte> data) noexcept {
   if (offsetBytes > target.sizeBytes || data.size() > target.sizeBytes - offsetBytes) {
-    return Error::Format(ErrorCode::InvalidArgument, "upload of %zu B at offset %llu into a buffer of %llu B", data.size(),
-                         static_cast<unsigned long long>(offsetBytes), static_cast<unsigned long long>(target.sizeBytes));
+    return Error::Format(ErrorCode::InvalidArgument, "upload of %zu B at offset %llu into a buffer of %llu B",
+                         data.size(), static_cast<unsigned long long>(offsetBytes),
+                         static_cast<unsigned long long>(target.sizeBytes));
   }
   if (target.mapped != nullptr) {
     std::memcpy(target.mapped + offsetBytes, data.data(), data.size());
@@ -70,9 +75,10 @@ Result<void> SetupUploader::ToBuffer(const Buffer& target, VkDeviceSize offsetBy
 
 Result<void> SetupUploader::ToImage(const Image& target, std::span<const std::byte> texels) noexcept {
   if (texels.size() > staging_.sizeBytes) {
-    return Error::Format(ErrorCode::InvalidArgument,
-                         "upload of an image of %zu B through a staging buffer of %llu B; create the uploader with more",
-                         texels.size(), static_cast<unsigned long long>(staging_.sizeBytes));
+    return Error::Format(
+        ErrorCode::InvalidArgument,
+        "upload of an image of %zu B through a staging buffer of %llu B; create the uploader with more",
+        texels.size(), static_cast<unsigned long long>(staging_.sizeBytes));
   }
   if (PackedBytes(target) != 0 && texels.size() != PackedBytes(target)) {
     return Error::Format(ErrorCode::InvalidArgument, "upload of %zu B into an image of %llu B", texels.size(),
@@ -99,14 +105,14 @@ Result<void> SetupUploader::Fill(const Buffer& target, std::uint32_t word) noexc
   return submit_.RunOnce((*commands_)[0]);
 }
 
-Result<Readback> Readback::Create(GpuMemory& memory, const char* name, VkDeviceSize bytes, Lifetime lifetime) noexcept {
+Result<Readback> Readback::Create(GpuMemory& memory, const char* name, VkDeviceSize bytes,
+                                  Lifetime lifetime) noexcept {
   Readback readback;
   readback.memory_ = &memory;
-  STADIAL_ASSIGN_OR_RETURN(readback.buffer_, memory.CreateBuffer({.name = name,
-                                                                  .sizeBytes = bytes,
-                                                                  .usage = 0,
-                                                                  .use = MemoryUse::Readback,
-                                                                  .lifetime = lifetime}));
+  STADIAL_ASSIGN_OR_RETURN(
+      readback.buffer_,
+      memory.CreateBuffer(
+          {.name = name, .sizeBytes = bytes, .usage = 0, .use = MemoryUse::Readback, .lifetime = lifetime}));
   return readback;
 }
 
@@ -117,14 +123,16 @@ void Readback::RecordImage(Recorder& recorder, const Image& source) const noexce
   recorder.Barrier(after.ToHost());
 }
 
-void Readback::RecordBuffer(Recorder& recorder, const Buffer& source, VkDeviceSize bytes, VkDeviceSize sourceOffset) const noexcept {
+void Readback::RecordBuffer(Recorder& recorder, const Buffer& source, VkDeviceSize bytes,
+                            VkDeviceSize sourceOffset) const noexcept {
   recorder.PassBarrier();
   recorder.CopyBuffer(source, buffer_, bytes, sourceOffset);
   BarrierBatch after;
   recorder.Barrier(after.ToHost());
 }
 
-Result<std::span<const std::byte>> Readback::Read(SubmitThread& submit, std::uint64_t value, std::uint64_t timeoutNs) const noexcept {
+Result<std::span<const std::byte>> Readback::Read(SubmitThread& submit, std::uint64_t value,
+                                                  std::uint64_t timeoutNs) const noexcept {
   STADIAL_RETURN_IF_ERROR(submit.WaitForValue(value, timeoutNs));
   if (!buffer_.coherent) STADIAL_RETURN_IF_ERROR(submit.Invalidate(*memory_, buffer_));
   return std::span<const std::byte>(buffer_.mapped, buffer_.sizeBytes);

@@ -36,38 +36,50 @@ const char* ToString(VkResult result) noexcept {
     STADIAL_RESULT_NAME(VK_ERROR_FRAGMENTATION);
     STADIAL_RESULT_NAME(VK_ERROR_INVALID_OPAQUE_CAPTURE_ADDRESS);
     STADIAL_RESULT_NAME(VK_PIPELINE_COMPILE_REQUIRED);
-    default: return "VK_RESULT_UNKNOWN";
+    default:
+      return "VK_RESULT_UNKNOWN";
   }
 #undef STADIAL_RESULT_NAME
 }
 
 ErrorCode CodeOf(VkResult result) noexcept {
   switch (result) {
-    case VK_ERROR_DEVICE_LOST: return ErrorCode::DeviceLost;
-    case VK_TIMEOUT: return ErrorCode::Timeout;
+    case VK_ERROR_DEVICE_LOST:
+      return ErrorCode::DeviceLost;
+    case VK_TIMEOUT:
+      return ErrorCode::Timeout;
     case VK_ERROR_OUT_OF_HOST_MEMORY:
     case VK_ERROR_OUT_OF_DEVICE_MEMORY:
     case VK_ERROR_OUT_OF_POOL_MEMORY:
     case VK_ERROR_FRAGMENTED_POOL:
-    case VK_ERROR_FRAGMENTATION: return ErrorCode::OutOfMemory;
+    case VK_ERROR_FRAGMENTATION:
+      return ErrorCode::OutOfMemory;
     case VK_ERROR_LAYER_NOT_PRESENT:
     case VK_ERROR_EXTENSION_NOT_PRESENT:
     case VK_ERROR_FEATURE_NOT_PRESENT:
     case VK_ERROR_FORMAT_NOT_SUPPORTED:
-    case VK_ERROR_INCOMPATIBLE_DRIVER: return ErrorCode::NotSupported;
-    default: return ErrorCode::Driver;
+    case VK_ERROR_INCOMPATIBLE_DRIVER:
+      return ErrorCode::NotSupported;
+    default:
+      return ErrorCode::Driver;
   }
 }
 
 const char* RemedyFor(VkResult result) noexcept {
   switch (result) {
-    case VK_ERROR_OUT_OF_HOST_MEMORY: return "raise RuntimeOptions::driverBytes";
-    case VK_ERROR_OUT_OF_DEVICE_MEMORY: return "ask for smaller resources or lower GpuMemoryOptions::blockBytes";
+    case VK_ERROR_OUT_OF_HOST_MEMORY:
+      return "raise RuntimeOptions::driverBytes";
+    case VK_ERROR_OUT_OF_DEVICE_MEMORY:
+      return "ask for smaller resources or lower GpuMemoryOptions::blockBytes";
     case VK_ERROR_OUT_OF_POOL_MEMORY:
-    case VK_ERROR_FRAGMENTED_POOL: return "the pool holds exactly what was declared, so this is the driver's defect: update it";
-    case VK_ERROR_DEVICE_LOST: return "the device stopped; restart the program, and update the driver if it happens again";
-    case VK_ERROR_INCOMPATIBLE_DRIVER: return "install a Vulkan 1.2 driver";
-    default: return "see the driver's log";
+    case VK_ERROR_FRAGMENTED_POOL:
+      return "the pool holds exactly what was declared, so this is the driver's defect: update it";
+    case VK_ERROR_DEVICE_LOST:
+      return "the device stopped; restart the program, and update the driver if it happens again";
+    case VK_ERROR_INCOMPATIBLE_DRIVER:
+      return "install a Vulkan 1.2 driver";
+    default:
+      return "see the driver's log";
   }
 }
 
@@ -77,7 +89,8 @@ Error DriverError(VkResult result, const char* entryPoint, const char* format, .
   va_start(arguments, format);
   std::vsnprintf(what, sizeof what, format, arguments);
   va_end(arguments);
-  return Error::Format(CodeOf(result), "%s failed with %s: %s; %s", entryPoint, ToString(result), what, RemedyFor(result));
+  return Error::Format(CodeOf(result), "%s failed with %s: %s; %s", entryPoint, ToString(result), what,
+                       RemedyFor(result));
 }
 
 }  // namespace stadial::gpu

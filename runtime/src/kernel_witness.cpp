@@ -6,7 +6,6 @@
 
 #include "kernel_witness_dispatch.h"
 #include "stadial/arenas/assert.h"
-#include "stadial/runtime/gate_state.h"
 
 namespace stadial::runtime {
 namespace detail {
@@ -39,7 +38,7 @@ Result<VmSyscallWitness> VmSyscallWitness::Install() noexcept {
   }
   STADIAL_RETURN_IF_ERROR(detail::TurnDispatchOn(state));
   state.installed = true;
-  VmSyscallWitness witness(&state);
+  VmSyscallWitness witness(&state, &state.selector);
 
   // Two planted calls, one of them on the list; neither changes anything.
   const VmSyscallCounts before = state.counts;
@@ -65,19 +64,6 @@ VmSyscallWitness::~VmSyscallWitness() {
   Leave();
   if (state_->installed) detail::TurnDispatchOff();
   state_->installed = false;
-}
-
-void VmSyscallWitness::Enter() noexcept {
-  STADIAL_ASSERT(state_ == &detail::CurrentWitness(), "a kernel witness belongs to the thread that installed it");
-  detail::GateCompilerBarrier();
-  state_->selector.store(1, std::memory_order_relaxed);
-  detail::GateCompilerBarrier();
-}
-
-void VmSyscallWitness::Leave() noexcept {
-  detail::GateCompilerBarrier();
-  state_->selector.store(0, std::memory_order_relaxed);
-  detail::GateCompilerBarrier();
 }
 
 bool VmSyscallWitness::IsInstalled() const noexcept { return state_ != nullptr && state_->installed; }

@@ -15,8 +15,9 @@ using graph::DescriptorType;
 
 constexpr graph::DescriptorBinding kValues[] = {{.binding = 0, .type = DescriptorType::StorageBuffer}};
 constexpr graph::DescriptorBinding kStep[] = {{.binding = 0, .type = DescriptorType::UniformBuffer}};
-constexpr graph::DescriptorSetRequirement kSets[] = {{.setIndex = 0, .bindings = kValues, .debugName = "values"},
-                                                     {.setIndex = 1, .bindings = kStep, .debugName = "step"}};
+constexpr graph::DescriptorSetRequirement kSets[] = {
+    {.setIndex = 0, .bindings = kValues, .debugName = "values"},
+    {.setIndex = 1, .bindings = kStep, .debugName = "step"}};
 
 class Pipelines : public GpuTest {
  protected:
@@ -61,8 +62,10 @@ TEST_P(Pipelines, BadInputIsRefusedByName) {
   ASSERT_FALSE(misnumbered);
   EXPECT_THAT(misnumbered.GetError().Message(), HasSubstr("number 0 ('values') says 1"));
 
-  auto large = library_->CreatePipeline(
-      {.name = "large", .spirv = kIncrementCompSpirv, .sets = kSets, .pushConstantBytes = device_->Limits().maxPushConstantsSize + 4});
+  auto large = library_->CreatePipeline({.name = "large",
+                                         .spirv = kIncrementCompSpirv,
+                                         .sets = kSets,
+                                         .pushConstantBytes = device_->Limits().maxPushConstantsSize + 4});
   ASSERT_FALSE(large);
   EXPECT_THAT(large.GetError().Message(), HasSubstr("push constants"));
   EXPECT_EQ(library_->PipelineCount(), 0u);

@@ -20,7 +20,8 @@ constexpr std::size_t kStorageImage = VK_DESCRIPTOR_TYPE_STORAGE_IMAGE;
 constexpr std::size_t kUniformBuffer = VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER;
 constexpr std::size_t kStorageBuffer = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
 
-// A scene set of one uniform buffer and two storage buffers, and a material set of four images, three of them per frame.
+// A scene set of one uniform buffer and two storage buffers, and a material set of four images, three of them
+// per frame.
 constexpr DescriptorBinding kScene[] = {{.binding = 0, .type = DescriptorType::UniformBuffer},
                                         {.binding = 1, .type = DescriptorType::StorageBuffer, .count = 2}};
 constexpr DescriptorBinding kMaterial[] = {{.binding = 0, .type = DescriptorType::StorageImage, .count = 4}};
@@ -77,7 +78,8 @@ TEST_P(Descriptors, D3_SetsAreThereAfterBuild) {
 
 TEST_P(Descriptors, D4_TheSetCountBelongsToTheLayoutNotToTheNode) {
   ASSERT_TRUE(IsOk(pool_->Declare("node", kNode, 1)));
-  EXPECT_EQ(pool_->Stats().setsSized, 4u) << "one scene set and three material sets, not three or four of each";
+  EXPECT_EQ(pool_->Stats().setsSized, 4u)
+      << "one scene set and three material sets, not three or four of each";
 }
 
 TEST_P(Descriptors, D5_D9_ResetGivesEverythingBackForEver) {
@@ -103,10 +105,14 @@ TEST_P(Descriptors, D6_BadLayoutsAreRefusedBeforeTheDriverSeesThem) {
   const struct {
     std::span<const DescriptorBinding> bindings;
     const char* message;
-  } cases[] = {{twice, "states binding 3 twice"}, {none, "a count of 0"}, {odd, "unknown type 77"}, {{}, "has 0 bindings"}};
+  } cases[] = {{twice, "states binding 3 twice"},
+               {none, "a count of 0"},
+               {odd, "unknown type 77"},
+               {{}, "has 0 bindings"}};
   for (const auto& bad : cases) {
-    const DescriptorSetRequirement requirements[] = {{.bindings = kScene, .debugName = "good"},
-                                                     {.setIndex = 1, .bindings = bad.bindings, .debugName = "bad"}};
+    const DescriptorSetRequirement requirements[] = {
+        {.bindings = kScene, .debugName = "good"},
+        {.setIndex = 1, .bindings = bad.bindings, .debugName = "bad"}};
     auto owner = pool_->Declare("node", requirements, 2);
     ASSERT_FALSE(owner);
     EXPECT_EQ(owner.GetError().Code(), ErrorCode::InvalidArgument);

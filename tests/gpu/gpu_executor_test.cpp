@@ -1,4 +1,5 @@
-// The whole loop: a compiled graph of GPU nodes with history, replayed with the gate at Trap, checked against a model.
+// The whole loop: a compiled graph of GPU nodes with history, replayed with the gate at Trap, checked against
+// a model.
 #include "stadial/gpu/gpu_executor.h"
 
 #include <gmock/gmock.h>
@@ -16,6 +17,7 @@ using namespace testing;  // NOLINT(google-build-using-namespace)
 class Executor : public GpuTest {
  protected:
   virtual GpuExecutorOptions ExecutorOptions() const { return {}; }
+  virtual void AddMore() {}
   runtime::RuntimeOptions Options() override {
     runtime::RuntimeOptions options = GpuTest::Options();
     options.framePolicy = runtime::GatePolicy::Trap;
@@ -36,6 +38,7 @@ class Executor : public GpuTest {
     finish_ = (*graph_)->AddNode<FinishNode>("finish");
     (*graph_)->Connect(seed_, SeedConfig::VALUES, accumulate_, AccumulateConfig::VALUES);
     (*graph_)->Connect(accumulate_, AccumulateConfig::CURRENT, finish_, FinishConfig::CURRENT);
+    AddMore();
     ASSERT_TRUE(IsOk((*graph_)->Setup()));
     auto executor = GpuExecutor::Create(*memory_, *submit_, *library_, **graph_, ExecutorOptions());
     ASSERT_TRUE(IsOk(executor));
@@ -68,7 +71,8 @@ class Executor : public GpuTest {
     ASSERT_TRUE(IsOk(bytes));
     std::array<std::uint32_t, kItems> results;
     std::memcpy(results.data(), bytes->data(), sizeof results);
-    for (std::uint32_t i = 0; i < kItems; ++i) ASSERT_EQ(results[i], model_.Result(i)) << "frame " << index << ", item " << i;
+    for (std::uint32_t i = 0; i < kItems; ++i)
+      ASSERT_EQ(results[i], model_.Result(i)) << "frame " << index << ", item " << i;
   }
 
   Owned<PipelineLibrary> library_;
@@ -85,14 +89,16 @@ TEST_P(Executor, T8_FramesWithHistoryAreRightAndValidationIsSilent) {
   ASSERT_TRUE(IsOk(executor_->Prepare()));
   EXPECT_EQ(executor_->ReplayPeriod(), 6u) << "lcm of 3 (history) and 2 (frames in flight)";
   EXPECT_EQ(executor_->NodeCount(), 3u);
-  EXPECT_EQ(executor_->BarriersPerFrame(), 3u) << "one at the start, one before each node with a GPU producer";
+  EXPECT_EQ(executor_->BarriersPerFrame(), 3u)
+      << "one at the start, one before each node with a GPU producer";
   for (int frame = 0; frame < 60; ++frame) ASSERT_NO_FATAL_FAILURE(RunFrame(frame % 7 == 0 || frame < 8));
 }
 
 TEST_P(Executor, Da_DescriptorsAreExact) {
   ASSERT_TRUE(IsOk(executor_->Prepare()));
   const DescriptorPoolStats& stats = executor_->Descriptors().Stats();
-  EXPECT_EQ(stats.setsSized, 2u + 6u + 6u) << "seed in 2 copies (frames in flight), the history users in lcm(3, 2)";
+  EXPECT_EQ(stats.setsSized, 2u + 6u + 6u)
+      << "seed in 2 copies (frames in flight), the history users in lcm(3, 2)";
   EXPECT_EQ(stats.setsAllocated, stats.setsSized);
   EXPECT_EQ(stats.descriptorsSized[VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER], 2u + 6u);
   EXPECT_EQ(stats.descriptorsSized[VK_DESCRIPTOR_TYPE_STORAGE_BUFFER], 2u + 6u + 6u);
@@ -154,6 +160,20 @@ TEST_P(Executor, T14_AHundredResizesDoNotGrow) {
   ASSERT_NO_FATAL_FAILURE(RunFrame(true));
 }
 
+class WithStranger : public Executor {
+ protected:
+  void AddMore() override { static_cast<void>((*graph_)->AddNode<SeedNode>("stranger")); }
+};
+
+TEST_P(WithStranger, Cc_BarriersStandOnlyWhereEdgesSaySo) {
+  ASSERT_TRUE(IsOk(executor_->Prepare()));
+  EXPECT_EQ(executor_->NodeCount(), 4u);
+  EXPECT_EQ(executor_->BarriersPerFrame(), 3u) << "a node that nobody depends on costs no barrier";
+  for (int frame = 0; frame < 12; ++frame) {
+    ASSERT_NO_FATAL_FAILURE(RunFrame(true));
+  }
+}
+
 class ShortPeriod : public Executor {
  protected:
   GpuExecutorOptions ExecutorOptions() const override { return {.replayPeriodMax = 4}; }
@@ -201,12 +221,14 @@ TEST_P(GatedExecutor, R6_FiveHundredFramesWithoutAnAllocation) {
   EXPECT_EQ(report.frameThreads.heapAllocations, 0u);
   EXPECT_EQ(report.frameThreads.heapFrees, 0u);
   EXPECT_EQ(report.frameThreads.vmSyscalls, 0u);
-  EXPECT_EQ(after.frameThread, before.frameThread) << "no driver call, so no driver allocation, on the frame thread";
+  EXPECT_EQ(after.frameThread, before.frameThread)
+      << "no driver call, so no driver allocation, on the frame thread";
   ASSERT_EQ(report.devices.size(), 1u);
   EXPECT_EQ(report.devices[0].name, device_->Name());
   EXPECT_EQ(host_->Stats().byPhase[2].refusals, 0u) << "the headroom of the sealed host memory was enough";
-  std::printf("%s: callbacks per frame %.3f, driver on the submit thread %llu in all, other threads %llu\n", device_->Name(),
-              report.driver.callbackAllocationsPerFrame, static_cast<unsigned long long>(after.submitThread - before.submitThread),
+  std::printf("%s: callbacks per frame %.3f, driver on the submit thread %llu in all, other threads %llu\n",
+              device_->Name(), report.driver.callbackAllocationsPerFrame,
+              static_cast<unsigned long long>(after.submitThread - before.submitThread),
               static_cast<unsigned long long>(after.otherThreads - before.otherThreads));
 }
 
@@ -229,6 +251,7 @@ TEST_P(GatedExecutor, R6_AFrameThatAllocatesIsTrapped) {
 }  // namespace
 
 STADIAL_INSTANTIATE_ON_DEVICES(Executor);
+STADIAL_INSTANTIATE_ON_DEVICES(WithStranger);
 STADIAL_INSTANTIATE_ON_DEVICES(ShortPeriod);
 STADIAL_INSTANTIATE_ON_DEVICES(FewNodes);
 STADIAL_INSTANTIATE_ON_DEVICES(GatedExecutor);

@@ -1,6 +1,6 @@
-// What the gpu tests share: the devices of this machine as test parameters, and a runtime with an open device.
-// Every test runs on each usable device that the Vulkan loader finds (VK_DRIVER_FILES chooses drivers), and is skipped,
-// with the reason, only where there is none at all.
+// What the gpu tests share: the devices of this machine as test parameters, and a runtime with an open
+// device. Every test runs on each usable device that the Vulkan loader finds (VK_DRIVER_FILES chooses
+// drivers), and is skipped, with the reason, only where there is none at all.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -107,14 +107,15 @@ inline std::string DeviceTestName(const ::testing::TestParamInfo<std::string>& i
   return name + "_" + std::to_string(info.index);
 }
 
-#define STADIAL_INSTANTIATE_ON_DEVICES(suite)                                                                        \
-  INSTANTIATE_TEST_SUITE_P(Devices, suite, ::testing::ValuesIn(::stadial::gpu::testing::DeviceNames()),               \
+#define STADIAL_INSTANTIATE_ON_DEVICES(suite)                                                           \
+  INSTANTIATE_TEST_SUITE_P(Devices, suite, ::testing::ValuesIn(::stadial::gpu::testing::DeviceNames()), \
                            ::stadial::gpu::testing::DeviceTestName)
 
 template <class T>
 ::testing::AssertionResult IsOk(const Result<T>& result) {
   if (result) return ::testing::AssertionSuccess();
-  return ::testing::AssertionFailure() << arenas::ToString(result.GetError().Code()) << ": " << result.GetError().Message();
+  return ::testing::AssertionFailure()
+         << arenas::ToString(result.GetError().Code()) << ": " << result.GetError().Message();
 }
 
 // Objects in the order of their making; the fixture destroys them in reverse and then looks at what is left.

@@ -46,7 +46,8 @@ TEST_P(Memory, ManyBuffersShareFewBlocksAndDoNotOverlap) {
 }
 
 TEST_P(Memory, Bc_ResetCompileKeepsSetupObjectsAndReusesBlocks) {
-  auto kept = memory_->CreateBuffer({.name = "kept", .sizeBytes = 4096, .use = MemoryUse::Upload, .lifetime = Lifetime::Setup});
+  auto kept = memory_->CreateBuffer(
+      {.name = "kept", .sizeBytes = 4096, .use = MemoryUse::Upload, .lifetime = Lifetime::Setup});
   ASSERT_TRUE(IsOk(kept));
   std::memset(kept->mapped, 0x5a, 4096);
   VkDeviceSize taken = 0;
@@ -115,13 +116,16 @@ TEST_P(Memory, RefusalsNameTheObjectAndTheReason) {
   EXPECT_EQ(vast.GetError().Code(), ErrorCode::InvalidArgument);
   EXPECT_THAT(vast.GetError().Message(), HasSubstr("'vast'"));
   // A depth format is no storage image anywhere.
-  auto odd = memory_->CreateImage({.name = "odd", .format = VK_FORMAT_D16_UNORM_S8_UINT, .width = 16, .height = 16});
+  auto odd =
+      memory_->CreateImage({.name = "odd", .format = VK_FORMAT_D16_UNORM_S8_UINT, .width = 16, .height = 16});
   ASSERT_FALSE(odd);
   EXPECT_EQ(odd.GetError().Code(), ErrorCode::NotSupported);
-  auto deep = HistoryImages::Create(*memory_, {.name = "deep", .width = 4, .height = 4}, kHistoryDepthMax + 1);
+  auto deep =
+      HistoryImages::Create(*memory_, {.name = "deep", .width = 4, .height = 4}, kHistoryDepthMax + 1);
   ASSERT_FALSE(deep);
   EXPECT_EQ(deep.GetError().Code(), ErrorCode::InvalidArgument);
-  auto wide = UniformRing::Create(*memory_, "wide", std::size_t{device_->Limits().maxUniformBufferRange} + 1, 2);
+  auto wide =
+      UniformRing::Create(*memory_, "wide", std::size_t{device_->Limits().maxUniformBufferRange} + 1, 2);
   ASSERT_FALSE(wide);
   EXPECT_EQ(wide.GetError().Code(), ErrorCode::InvalidArgument);
 }
@@ -159,7 +163,12 @@ TEST_P(Memory, T4_HistoryImagesTurnByTheFrameIndex) {
 class TightMemory : public GpuTest {
  protected:
   GpuMemoryOptions MemoryOptions() const override {
-    return {.blockBytes = 1_MiB, .hostBlockBytes = 1_MiB, .budgetBytes = 3_MiB, .blocksMax = 8, .buffersMax = 16, .imagesMax = 2};
+    return {.blockBytes = 1_MiB,
+            .hostBlockBytes = 1_MiB,
+            .budgetBytes = 3_MiB,
+            .blocksMax = 8,
+            .buffersMax = 16,
+            .imagesMax = 2};
   }
 };
 
@@ -171,7 +180,8 @@ TEST_P(TightMemory, TheBudgetIsKeptAndNamed) {
   EXPECT_EQ(large.GetError().Code(), ErrorCode::CapacityExceeded);
   EXPECT_THAT(large.GetError().Message(), HasSubstr("'too large'"));
   EXPECT_THAT(large.GetError().Message(), HasSubstr("GpuMemoryOptions::budgetBytes"));
-  ASSERT_TRUE(IsOk(memory_->CreateBuffer({.name = "fits too", .sizeBytes = 1_MiB}))) << "a refusal takes nothing";
+  ASSERT_TRUE(IsOk(memory_->CreateBuffer({.name = "fits too", .sizeBytes = 1_MiB})))
+      << "a refusal takes nothing";
 }
 
 TEST_P(TightMemory, CountsAreKeptAndNamed) {

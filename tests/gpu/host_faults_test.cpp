@@ -1,10 +1,10 @@
-// T7: every host allocation that the creation entry points make through our callbacks is made to fail once. The answer is
-// an error or a success, never a crash of our code, and nothing stays behind in the recycler.
+// T7: every host allocation that the creation entry points make through our callbacks is made to fail once.
+// The answer is an error or a success, never a crash of our code, and nothing stays behind in the recycler.
 //
 // Some drivers do not survive their own failing allocations (lavapipe 22.3 writes through the null in
-// vkCreatePipelineLayout), so the attempts run in a child process. When it dies inside the driver's code, the attempt is
-// counted as the driver's and the next child goes on behind it; a death anywhere else is a failure. Recording is left out:
-// FACTS has lavapipe crash in 8 of 41 failing allocations inside vkCmd*.
+// vkCreatePipelineLayout), so the attempts run in a child process. When it dies inside the driver's code, the
+// attempt is counted as the driver's and the next child goes on behind it; a death anywhere else is a
+// failure. Recording is left out: lavapipe crashes in 8 of 41 failing allocations inside vkCmd*.
 #include <dlfcn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -45,8 +45,8 @@ bool IsDriverModule(const char* path) {
   return false;
 }
 
-// A fault whose instruction lies in a driver's module, or in the C library called from inside a driver call, is the
-// driver's. Everything else falls through to the default action.
+// A fault whose instruction lies in a driver's module, or in the C library called from inside a driver call,
+// is the driver's. Everything else falls through to the default action.
 void OnFault(int signal, siginfo_t*, void* context) {
 #if defined(__x86_64__)
   const auto* machine = static_cast<const ucontext_t*>(context);
@@ -64,7 +64,7 @@ void OnFault(int signal, siginfo_t*, void* context) {
 }
 
 void CatchFaults() {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_sigaction = &OnFault;
   action.sa_flags = SA_SIGINFO;
   for (const int signal : {SIGSEGV, SIGBUS}) ::sigaction(signal, &action, nullptr);
@@ -75,19 +75,22 @@ Result<void> MakeOneOfEverything(runtime::Runtime& runtime, HostMemory& host, co
   STADIAL_ASSIGN_OR_RETURN(auto instance, Instance::Create(runtime, {.hostMemory = &host}));
   STADIAL_ASSIGN_OR_RETURN(const DeviceInfo* info, instance->SelectDevice(name));
   STADIAL_ASSIGN_OR_RETURN(auto device, Device::Create(*instance, *info));
-  STADIAL_ASSIGN_OR_RETURN(auto memory, GpuMemory::Create(*device, {.blockBytes = 1_MiB, .hostBlockBytes = 1_MiB}));
+  STADIAL_ASSIGN_OR_RETURN(auto memory,
+                           GpuMemory::Create(*device, {.blockBytes = 1_MiB, .hostBlockBytes = 1_MiB}));
   STADIAL_ASSIGN_OR_RETURN(auto submit, SubmitThread::Start(*device, {}));
   STADIAL_ASSIGN_OR_RETURN(auto library, PipelineLibrary::Create(*device, {}));
   STADIAL_ASSIGN_OR_RETURN(auto pool, DescriptorSetPool::Create(*library, {}));
   STADIAL_ASSIGN_OR_RETURN(auto commands, CommandBuffers::Create(*device, "faults", 2));
   STADIAL_RETURN_IF_ERROR(memory->CreateBuffer({.name = "faults", .sizeBytes = 1024}));
-  STADIAL_RETURN_IF_ERROR(memory->CreateBuffer({.name = "faults mapped", .sizeBytes = 1024, .use = MemoryUse::Upload}));
+  STADIAL_RETURN_IF_ERROR(
+      memory->CreateBuffer({.name = "faults mapped", .sizeBytes = 1024, .use = MemoryUse::Upload}));
   STADIAL_RETURN_IF_ERROR(memory->CreateImage({.name = "faults", .width = 16, .height = 16}));
   const graph::DescriptorBinding values[] = {{.binding = 0, .type = graph::DescriptorType::StorageBuffer}};
   const graph::DescriptorBinding step[] = {{.binding = 0, .type = graph::DescriptorType::UniformBuffer}};
   const graph::DescriptorSetRequirement sets[] = {{.setIndex = 0, .bindings = values, .debugName = "values"},
                                                   {.setIndex = 1, .bindings = step, .debugName = "step"}};
-  STADIAL_RETURN_IF_ERROR(library->CreatePipeline({.name = "increment", .spirv = kIncrementCompSpirv, .sets = sets}));
+  STADIAL_RETURN_IF_ERROR(
+      library->CreatePipeline({.name = "increment", .spirv = kIncrementCompSpirv, .sets = sets}));
   STADIAL_RETURN_IF_ERROR(pool->Declare("faults", sets, 2));
   return pool->Build();
 }
@@ -123,7 +126,8 @@ int Attempt(const std::string& device, std::uint64_t first, std::uint64_t step) 
     if (!made) {
       ++report->errors;
       if (made.GetError().Message()[0] == '\0') return Problem("%s", "an error without a message");
-      if (made.GetError().Code() == ErrorCode::DeviceLost) return Problem("a lost device: %s", made.GetError().Message());
+      if (made.GetError().Code() == ErrorCode::DeviceLost)
+        return Problem("a lost device: %s", made.GetError().Message());
     }
   }
   return kDone;
@@ -167,10 +171,10 @@ TEST_P(HostFaults, T7_EveryCreationAllocationFailsOnceWithoutCrashOrLeak) {
   while (first <= report->total) {
     const int outcome = InChild(GetParam(), first, step);
     if (outcome == kDone) break;
-    ASSERT_EQ(outcome, kDriverCrash) << "failing callback allocation " << report->current << " of " << report->total << ": "
-                                     << report->problem;
-    std::printf("callback allocation %llu: the driver crashed inside %s\n", static_cast<unsigned long long>(report->current),
-                report->crashedIn);
+    ASSERT_EQ(outcome, kDriverCrash) << "failing callback allocation " << report->current << " of "
+                                     << report->total << ": " << report->problem;
+    std::printf("callback allocation %llu: the driver crashed inside %s\n",
+                static_cast<unsigned long long>(report->current), report->crashedIn);
     first = report->current + step;
   }
   EXPECT_GT(report->errors, 0u) << "no failure was ever reported: the injection does nothing";

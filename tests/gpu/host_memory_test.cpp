@@ -21,10 +21,12 @@ class HostMemoryCallbacks : public ::testing::Test {
     callbacks_ = host_->Callbacks();
   }
   void* Allocate(std::size_t size, std::size_t alignment = 16) {
-    return callbacks_->pfnAllocation(callbacks_->pUserData, size, alignment, VK_SYSTEM_ALLOCATION_SCOPE_OBJECT);
+    return callbacks_->pfnAllocation(callbacks_->pUserData, size, alignment,
+                                     VK_SYSTEM_ALLOCATION_SCOPE_OBJECT);
   }
   void* Reallocate(void* block, std::size_t size) {
-    return callbacks_->pfnReallocation(callbacks_->pUserData, block, size, 16, VK_SYSTEM_ALLOCATION_SCOPE_OBJECT);
+    return callbacks_->pfnReallocation(callbacks_->pUserData, block, size, 16,
+                                       VK_SYSTEM_ALLOCATION_SCOPE_OBJECT);
   }
   void Free(void* block) { callbacks_->pfnFree(callbacks_->pUserData, block); }
   const HostMemoryPhaseStats& InSetup() {

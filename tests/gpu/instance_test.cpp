@@ -39,7 +39,8 @@ class Variable {
 };
 
 TEST(Instance, NoDriverAtAllIsAClearError) {
-  const std::string empty = std::filesystem::temp_directory_path() / ("stadial_no_icd_" + std::to_string(::getpid()));
+  const std::string empty =
+      std::filesystem::temp_directory_path() / ("stadial_no_icd_" + std::to_string(::getpid()));
   std::filesystem::create_directory(empty);
   const Variable drivers("VK_DRIVER_FILES", empty);
   const Variable icds("VK_ICD_FILENAMES", empty);

@@ -163,7 +163,8 @@ TEST_P(Submit, Ca_TheFrameThreadMakesNoAllocationAndTheDriverNoneOnIt) {
   const auto before = runtime::CurrentThreadCounters();
   runtime::SetFramesRunning(true);
   {
-    const runtime::GateScope gate(runtime::GatePolicy::Trap, runtime::GatePolicy::Trap, runtime::Phase::Frame, "submit test");
+    const runtime::GateScope gate(runtime::GatePolicy::Trap, runtime::GatePolicy::Trap, runtime::Phase::Frame,
+                                  "submit test");
     for (std::uint64_t value = 1; value <= 100; ++value) {
       if (!submit_->Submit((*commands_)[value % 4], VK_NULL_HANDLE, value)) break;
       if (!submit_->WaitForValue(value, 60 * kSecondNs)) break;
@@ -176,15 +177,19 @@ TEST_P(Submit, Ca_TheFrameThreadMakesNoAllocationAndTheDriverNoneOnIt) {
   EXPECT_EQ(runtime::CurrentDriverCounters().frameThread, driverBefore);
 }
 
-// The pump's own failures, planted in the device table so that every device has them. Each ends in a process of its own:
-// a quarantined device stays alive under a runtime that goes away.
-VkResult VKAPI_CALL LoseSubmit(VkQueue, std::uint32_t, const VkSubmitInfo2*, VkFence) { return VK_ERROR_DEVICE_LOST; }
+// The pump's own failures, planted in the device table so that every device has them. Each ends in a process
+// of its own: a quarantined device stays alive under a runtime that goes away.
+VkResult VKAPI_CALL LoseSubmit(VkQueue, std::uint32_t, const VkSubmitInfo2*, VkFence) {
+  return VK_ERROR_DEVICE_LOST;
+}
 VkResult VKAPI_CALL LosePoll(VkDevice, VkSemaphore, std::uint64_t*) { return VK_ERROR_DEVICE_LOST; }
 VkResult VKAPI_CALL PollTooFar(VkDevice, VkSemaphore, std::uint64_t* value) {
   *value = ~std::uint64_t{0};
   return VK_SUCCESS;
 }
-VkResult VKAPI_CALL RefuseSubmit(VkQueue, std::uint32_t, const VkSubmitInfo2*, VkFence) { return VK_ERROR_OUT_OF_HOST_MEMORY; }
+VkResult VKAPI_CALL RefuseSubmit(VkQueue, std::uint32_t, const VkSubmitInfo2*, VkFence) {
+  return VK_ERROR_OUT_OF_HOST_MEMORY;
+}
 VkResult VKAPI_CALL HangWait(VkDevice, const VkSemaphoreWaitInfo*, std::uint64_t) { return VK_TIMEOUT; }
 
 class SubmitFailureDeathTest : public ::testing::TestWithParam<std::string> {
@@ -221,20 +226,24 @@ class SubmitFailureDeathTest : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(SubmitFailureDeathTest, ALostDeviceReachesTheWaiterWhereverItShows) {
-  EXPECT_EXIT(FailAndTearDown([](Device&, VolkDeviceTable& table) { table.vkQueueSubmit2 = &LoseSubmit; }, ErrorCode::DeviceLost, true),
+  EXPECT_EXIT(FailAndTearDown([](Device&, VolkDeviceTable& table) { table.vkQueueSubmit2 = &LoseSubmit; },
+                              ErrorCode::DeviceLost, true),
               ::testing::ExitedWithCode(42), "is quarantined");
-  EXPECT_EXIT(FailAndTearDown([](Device&, VolkDeviceTable& table) { table.vkGetSemaphoreCounterValue = &LosePoll; },
-                              ErrorCode::DeviceLost, true),
-              ::testing::ExitedWithCode(42), "vkGetSemaphoreCounterValue failed with VK_ERROR_DEVICE_LOST");
-  EXPECT_EXIT(FailAndTearDown([](Device&, VolkDeviceTable& table) { table.vkGetSemaphoreCounterValue = &PollTooFar; },
-                              ErrorCode::DeviceLost, true),
-              ::testing::ExitedWithCode(42), "1 is the last value submitted");
+  EXPECT_EXIT(
+      FailAndTearDown([](Device&, VolkDeviceTable& table) { table.vkGetSemaphoreCounterValue = &LosePoll; },
+                      ErrorCode::DeviceLost, true),
+      ::testing::ExitedWithCode(42), "vkGetSemaphoreCounterValue failed with VK_ERROR_DEVICE_LOST");
+  EXPECT_EXIT(
+      FailAndTearDown([](Device&, VolkDeviceTable& table) { table.vkGetSemaphoreCounterValue = &PollTooFar; },
+                      ErrorCode::DeviceLost, true),
+      ::testing::ExitedWithCode(42), "1 is the last value submitted");
 }
 
 TEST_P(SubmitFailureDeathTest, ARefusedSubmitIsNoLostDevice) {
-  EXPECT_EXIT(FailAndTearDown([](Device&, VolkDeviceTable& table) { table.vkQueueSubmit2 = &RefuseSubmit; }, ErrorCode::OutOfMemory,
-                              false),
-              ::testing::ExitedWithCode(42), "vkQueueSubmit2 failed with VK_ERROR_OUT_OF_HOST_MEMORY.*RuntimeOptions::driverBytes");
+  EXPECT_EXIT(FailAndTearDown([](Device&, VolkDeviceTable& table) { table.vkQueueSubmit2 = &RefuseSubmit; },
+                              ErrorCode::OutOfMemory, false),
+              ::testing::ExitedWithCode(42),
+              "vkQueueSubmit2 failed with VK_ERROR_OUT_OF_HOST_MEMORY.*RuntimeOptions::driverBytes");
 }
 
 TEST_P(SubmitFailureDeathTest, WorkThatHangsEndsInQuarantine) {
@@ -263,7 +272,8 @@ TEST_P(SubmitFailureDeathTest, WorkThatHangsEndsInQuarantine) {
       ::testing::ExitedWithCode(42), "the device hangs or needs longer");
 }
 
-// lavapipe loses its device, for good, on a host signal that does not grow: the real thing, where it can be had.
+// lavapipe loses its device, for good, on a host signal that does not grow: the real thing, where it can be
+// had.
 TEST_P(SubmitFailureDeathTest, ARealLossIsToldAsOne) {
   const bool isLavapipe = GetParam().find("llvmpipe") != std::string::npos;
   EXPECT_EXIT(FailAndTearDown(

@@ -28,7 +28,9 @@ struct FrameUniforms {
   std::uint32_t historyFrames = 0;
 };
 
-inline graph::DescriptorBinding Binding(std::uint32_t number, graph::DescriptorType type) { return {.binding = number, .type = type}; }
+inline graph::DescriptorBinding Binding(std::uint32_t number, graph::DescriptorType type) {
+  return {.binding = number, .type = type};
+}
 
 struct SeedConfig : graph::NodeConfig<SeedConfig> {
   OUTPUT_SLOT(VALUES, gpu::Buffer);
@@ -36,20 +38,26 @@ struct SeedConfig : graph::NodeConfig<SeedConfig> {
 
 class SeedNode final : public GpuTypedNode<SeedConfig> {
  public:
-  std::span<const graph::DescriptorSetRequirement> GetDescriptorRequirements() const override { return sets_; }
+  std::span<const graph::DescriptorSetRequirement> GetDescriptorRequirements() const override {
+    return sets_;
+  }
   Result<void> CreatePipelines(GpuSetupContext& ctx) override {
     ++pipelinesMade_;
-    STADIAL_ASSIGN_OR_RETURN(pipeline_, ctx.pipelines.CreatePipeline({.name = Name(), .spirv = kSeedCompSpirv, .sets = sets_}));
-    STADIAL_ASSIGN_OR_RETURN(uniforms_, UniformRing::Create(ctx.memory, "seed uniforms", sizeof(FrameUniforms), ctx.framesInFlight));
+    STADIAL_ASSIGN_OR_RETURN(
+        pipeline_, ctx.pipelines.CreatePipeline({.name = Name(), .spirv = kSeedCompSpirv, .sets = sets_}));
+    STADIAL_ASSIGN_OR_RETURN(uniforms_, UniformRing::Create(ctx.memory, "seed uniforms",
+                                                            sizeof(FrameUniforms), ctx.framesInFlight));
     return {};
   }
   Result<void> CreateResources(GpuResourceContext& ctx) override {
-    STADIAL_ASSIGN_OR_RETURN(Slots().Out(VALUES), ctx.memory.CreateBuffer({.name = "values", .sizeBytes = kItems * 4}));
+    STADIAL_ASSIGN_OR_RETURN(Slots().Out(VALUES),
+                             ctx.memory.CreateBuffer({.name = "values", .sizeBytes = kItems * 4}));
     return {};
   }
   void WriteDescriptors(GpuDescriptorContext& ctx) override {
     ctx.writer
-        .UniformBuffer(ctx.Set(0), 0, uniforms_.GetBuffer(), uniforms_.OffsetBytes(ctx.frameSlot), sizeof(FrameUniforms))
+        .UniformBuffer(ctx.Set(0), 0, uniforms_.GetBuffer(), uniforms_.OffsetBytes(ctx.frameSlot),
+                       sizeof(FrameUniforms))
         .StorageBuffer(ctx.Set(0), 1, Slots().Out(VALUES));
   }
   void Record(RecordContext& ctx) override {
@@ -58,14 +66,17 @@ class SeedNode final : public GpuTypedNode<SeedConfig> {
     ctx.recorder.Dispatch(GroupsCovering(kItems, 64));
   }
   void Execute(ExecuteContext& ctx) override {
-    uniforms_.Write(ctx.Frame().slot, FrameUniforms{.frameNumber = static_cast<std::uint32_t>(ctx.Frame().frameIndex)});
+    uniforms_.Write(ctx.Frame().slot,
+                    FrameUniforms{.frameNumber = static_cast<std::uint32_t>(ctx.Frame().frameIndex)});
   }
   std::uint32_t PipelinesMade() const { return pipelinesMade_; }
 
  private:
   static constexpr std::array<graph::DescriptorBinding, 2> kBindings{
-      {{.binding = 0, .type = graph::DescriptorType::UniformBuffer}, {.binding = 1, .type = graph::DescriptorType::StorageBuffer}}};
-  std::array<graph::DescriptorSetRequirement, 1> sets_{{{.setIndex = 0, .bindings = kBindings, .debugName = "seed set"}}};
+      {{.binding = 0, .type = graph::DescriptorType::UniformBuffer},
+       {.binding = 1, .type = graph::DescriptorType::StorageBuffer}}};
+  std::array<graph::DescriptorSetRequirement, 1> sets_{
+      {{.setIndex = 0, .bindings = kBindings, .debugName = "seed set"}}};
   ComputePipeline pipeline_;
   UniformRing uniforms_;
   std::uint32_t pipelinesMade_ = 0;
@@ -86,12 +97,14 @@ class AccumulateNode final : public GpuTimelineTypedNode<AccumulateConfig> {
 
   std::uint32_t GetMaxHistoryFrames() const override { return kHistoryFrames; }
   std::uint32_t ReplayPeriod() const override { return kHistoryFrames + 1; }
-  std::span<const graph::DescriptorSetRequirement> GetDescriptorRequirements() const override { return sets_; }
+  std::span<const graph::DescriptorSetRequirement> GetDescriptorRequirements() const override {
+    return sets_;
+  }
   Result<void> CreatePipelines(GpuSetupContext& ctx) override {
-    STADIAL_ASSIGN_OR_RETURN(pipeline_,
-                             ctx.pipelines.CreatePipeline({.name = Name(), .spirv = kAccumulateCompSpirv, .sets = sets_}));
-    STADIAL_ASSIGN_OR_RETURN(uniforms_,
-                             UniformRing::Create(ctx.memory, "accumulate uniforms", sizeof(FrameUniforms), ctx.framesInFlight));
+    STADIAL_ASSIGN_OR_RETURN(pipeline_, ctx.pipelines.CreatePipeline(
+                                            {.name = Name(), .spirv = kAccumulateCompSpirv, .sets = sets_}));
+    STADIAL_ASSIGN_OR_RETURN(uniforms_, UniformRing::Create(ctx.memory, "accumulate uniforms",
+                                                            sizeof(FrameUniforms), ctx.framesInFlight));
     return {};
   }
   Result<void> CreateResources(GpuResourceContext& ctx) override {
@@ -102,7 +115,8 @@ class AccumulateNode final : public GpuTimelineTypedNode<AccumulateConfig> {
   }
   void WriteDescriptors(GpuDescriptorContext& ctx) override {
     ctx.writer
-        .UniformBuffer(ctx.Set(0), 0, uniforms_.GetBuffer(), uniforms_.OffsetBytes(ctx.frameSlot), sizeof(FrameUniforms))
+        .UniformBuffer(ctx.Set(0), 0, uniforms_.GetBuffer(), uniforms_.OffsetBytes(ctx.frameSlot),
+                       sizeof(FrameUniforms))
         .StorageBuffer(ctx.Set(0), 1, Slots().In(VALUES))
         .StorageImage(ctx.Set(0), 2, images_.Current(ctx.copy))
         .StorageImage(ctx.Set(0), 3, images_.Previous(ctx.copy, 1))
@@ -126,7 +140,8 @@ class AccumulateNode final : public GpuTimelineTypedNode<AccumulateConfig> {
   }
   void Execute(ExecuteContext& ctx) override {
     FrameUniforms uniforms;
-    while (uniforms.historyFrames < kHistoryFrames && GetPreviousFrameResource(uniforms.historyFrames + 1, kSum)) {
+    while (uniforms.historyFrames < kHistoryFrames &&
+           GetPreviousFrameResource(uniforms.historyFrames + 1, kSum)) {
       ++uniforms.historyFrames;
     }
     uniforms_.Write(ctx.Frame().slot, uniforms);
@@ -140,7 +155,8 @@ class AccumulateNode final : public GpuTimelineTypedNode<AccumulateConfig> {
        {.binding = 2, .type = graph::DescriptorType::StorageImage},
        {.binding = 3, .type = graph::DescriptorType::StorageImage},
        {.binding = 4, .type = graph::DescriptorType::StorageImage}}};
-  std::array<graph::DescriptorSetRequirement, 1> sets_{{{.setIndex = 0, .bindings = kBindings, .debugName = "accumulate set"}}};
+  std::array<graph::DescriptorSetRequirement, 1> sets_{
+      {{.setIndex = 0, .bindings = kBindings, .debugName = "accumulate set"}}};
   std::uint32_t width_;
   ComputePipeline pipeline_;
   UniformRing uniforms_;
@@ -155,7 +171,9 @@ struct FinishConfig : graph::NodeConfig<FinishConfig> {
 class FinishNode final : public GpuTypedNode<FinishConfig> {
  public:
   std::uint32_t ReplayPeriod() const override { return AccumulateNode::kHistoryFrames + 1; }
-  std::span<const graph::DescriptorSetRequirement> GetDescriptorRequirements() const override { return sets_; }
+  std::span<const graph::DescriptorSetRequirement> GetDescriptorRequirements() const override {
+    return sets_;
+  }
   Result<void> CreatePipelines(GpuSetupContext& ctx) override {
     const std::uint32_t constants[] = {kAddend};
     STADIAL_ASSIGN_OR_RETURN(pipeline_, ctx.pipelines.CreatePipeline({.name = Name(),
@@ -163,7 +181,8 @@ class FinishNode final : public GpuTypedNode<FinishConfig> {
                                                                       .sets = sets_,
                                                                       .pushConstantBytes = 8,
                                                                       .specialization = constants}));
-    STADIAL_ASSIGN_OR_RETURN(readback_, Readback::Create(ctx.memory, "results readback", kItems * 4, Lifetime::Setup));
+    STADIAL_ASSIGN_OR_RETURN(readback_,
+                             Readback::Create(ctx.memory, "results readback", kItems * 4, Lifetime::Setup));
     return {};
   }
   Result<void> CreateResources(GpuResourceContext& ctx) override {
@@ -171,7 +190,8 @@ class FinishNode final : public GpuTypedNode<FinishConfig> {
     return {};
   }
   void WriteDescriptors(GpuDescriptorContext& ctx) override {
-    ctx.writer.StorageImage(ctx.Set(0), 0, Slots().In(CURRENT).Current(ctx.copy)).StorageBuffer(ctx.Set(0), 1, results_);
+    ctx.writer.StorageImage(ctx.Set(0), 0, Slots().In(CURRENT).Current(ctx.copy))
+        .StorageBuffer(ctx.Set(0), 1, results_);
   }
   void Record(RecordContext& ctx) override {
     const std::array<std::uint32_t, 2> push{kMask, kItems};
@@ -180,14 +200,18 @@ class FinishNode final : public GpuTypedNode<FinishConfig> {
     ctx.recorder.PushConstants(pipeline_, push);
     ctx.recorder.Dispatch(GroupsCovering(kItems, 64));
   }
-  void RecordCapture(RecordContext& ctx) override { readback_.RecordBuffer(ctx.recorder, results_, kItems * 4); }
+  void RecordCapture(RecordContext& ctx) override {
+    readback_.RecordBuffer(ctx.recorder, results_, kItems * 4);
+  }
   void Execute(ExecuteContext&) override {}
   const Readback& Results() const { return readback_; }
 
  private:
   static constexpr std::array<graph::DescriptorBinding, 2> kBindings{
-      {{.binding = 0, .type = graph::DescriptorType::StorageImage}, {.binding = 1, .type = graph::DescriptorType::StorageBuffer}}};
-  std::array<graph::DescriptorSetRequirement, 1> sets_{{{.setIndex = 0, .bindings = kBindings, .debugName = "finish set"}}};
+      {{.binding = 0, .type = graph::DescriptorType::StorageImage},
+       {.binding = 1, .type = graph::DescriptorType::StorageBuffer}}};
+  std::array<graph::DescriptorSetRequirement, 1> sets_{
+      {{.setIndex = 0, .bindings = kBindings, .debugName = "finish set"}}};
   ComputePipeline pipeline_;
   Buffer results_;
   Readback readback_;

@@ -125,7 +125,8 @@ TEST_P(Transfers, ARecordedDispatchRunsAgainAtEachSubmit) {
   const graph::DescriptorBinding step[] = {{.binding = 0, .type = DescriptorType::UniformBuffer}};
   const graph::DescriptorSetRequirement sets[] = {{.setIndex = 0, .bindings = values, .debugName = "values"},
                                                   {.setIndex = 1, .bindings = step, .debugName = "step"}};
-  auto pipeline = (*library)->CreatePipeline({.name = "increment", .spirv = kIncrementCompSpirv, .sets = sets});
+  auto pipeline =
+      (*library)->CreatePipeline({.name = "increment", .spirv = kIncrementCompSpirv, .sets = sets});
   ASSERT_TRUE(IsOk(pipeline));
   auto pool = DescriptorSetPool::Create(**library, {});
   ASSERT_TRUE(IsOk(pool));
@@ -142,7 +143,8 @@ TEST_P(Transfers, ARecordedDispatchRunsAgainAtEachSubmit) {
   ASSERT_TRUE(IsOk(uploader_->ToBuffer(*buffer, 0, std::as_bytes(std::span(numbers)))));
   {
     DescriptorWriter writer(*device_);
-    writer.StorageBuffer((*pool)->Set(*owner, 0, 0), 0, *buffer).UniformBuffer((*pool)->Set(*owner, 1, 0), 0, ring->GetBuffer(), 0, 4);
+    writer.StorageBuffer((*pool)->Set(*owner, 0, 0), 0, *buffer)
+        .UniformBuffer((*pool)->Set(*owner, 1, 0), 0, ring->GetBuffer(), 0, 4);
   }
   auto recorder = commands_->Begin(0, true);
   ASSERT_TRUE(IsOk(recorder));
@@ -182,7 +184,9 @@ TEST_P(Transfers, FillWritesEveryWord) {
 // The path of non-coherent readback memory, taken on every device.
 class NonCoherentTransfers : public Transfers {
  protected:
-  GpuMemoryOptions MemoryOptions() const override { return {.blockBytes = 8_MiB, .hostBlockBytes = 1_MiB, .forceInvalidate = true}; }
+  GpuMemoryOptions MemoryOptions() const override {
+    return {.blockBytes = 8_MiB, .hostBlockBytes = 1_MiB, .forceInvalidate = true};
+  }
 };
 
 TEST_P(NonCoherentTransfers, ReadbackIsInvalidatedByThePump) {

@@ -1,4 +1,5 @@
-// The canaries of T8: mistakes planted on purpose must reach the counter, or "validation was silent" would say nothing.
+// The canaries of T8: mistakes planted on purpose must reach the counter, or "validation was silent" would
+// say nothing.
 #include <gmock/gmock.h>
 
 #include "gpu_fixture.h"
@@ -25,7 +26,8 @@ TEST_P(Validation, T8_AMistakeIsCountedEachTimeAndPrintedOnce) {
   info.minLod = 2.0f;  // above maxLod: VUID-VkSamplerCreateInfo-maxLod-01973
   for (int i = 0; i < 3; ++i) {
     VkSampler sampler = VK_NULL_HANDLE;
-    ASSERT_EQ(device_->Table().vkCreateSampler(device_->Handle(), &info, device_->Callbacks(), &sampler), VK_SUCCESS);
+    ASSERT_EQ(device_->Table().vkCreateSampler(device_->Handle(), &info, device_->Callbacks(), &sampler),
+              VK_SUCCESS);
     device_->Table().vkDestroySampler(device_->Handle(), sampler, device_->Callbacks());
   }
   EXPECT_EQ(instance_->ValidationMessages(), 3u);

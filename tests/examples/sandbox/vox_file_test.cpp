@@ -68,6 +68,10 @@ TEST(VoxReader, PaletteEntryIBelongsToColourIPlusOne) {
   }
 }
 
+std::uint32_t Abgr(const VoxColour& c) {
+  return c.r | std::uint32_t{c.g} << 8 | std::uint32_t{c.b} << 16 | std::uint32_t{c.a} << 24;
+}
+
 // Spot values of the published table, written there as 0xAABBGGRR.
 TEST(VoxReader, DefaultPaletteFollowsThePublishedTable) {
   const auto palette = MakeDefaultVoxPalette();
@@ -78,11 +82,10 @@ TEST(VoxReader, DefaultPaletteFollowsThePublishedTable) {
       {245, 0xff110000}, {246, 0xffeeeeee}, {255, 0xff111111}};
   for (const auto& [index, abgr] : published) {
     const VoxColour& c = palette[index];
-    EXPECT_EQ(c.r | c.g << 8 | c.b << 16 | static_cast<std::uint32_t>(c.a) << 24, abgr) << index;
+    EXPECT_EQ(Abgr(c), abgr) << index;
   }
   std::vector<std::uint32_t> all;
-  for (const VoxColour& c : palette)
-    all.push_back(c.r | c.g << 8 | c.b << 16 | static_cast<std::uint32_t>(c.a) << 24);
+  for (const VoxColour& c : palette) all.push_back(Abgr(c));
   std::sort(all.begin(), all.end());
   EXPECT_EQ(std::adjacent_find(all.begin(), all.end()), all.end()) << "two entries are the same colour";
 }

@@ -1,4 +1,4 @@
-// libFuzzer entry point (clang only; option STADIAL_BUILD_LIBFUZZER):
+// libFuzzer entry point (option STADIAL_BUILD_LIBFUZZER; clang++-22 with Debian's libclang-rt-22-dev):
 //   vox_libfuzzer CORPUS_DIRECTORY
 // The default scene is a good first corpus file.
 #include <cstdio>

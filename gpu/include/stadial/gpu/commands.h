@@ -1,7 +1,7 @@
-// Command buffers that are recorded once, in Compile, and submitted again and again; and the Recorder, a typed view of
-// one of them with the few commands that compute work with images in VK_IMAGE_LAYOUT_GENERAL needs.
-// Recording allocates inside drivers (FACTS: 31 blocks per lavapipe frame); so none happens in a frame.
-// Thread rules: a pool and its buffers belong to one thread at a time.
+// Command buffers that are recorded once, in Compile, and submitted again and again; and the Recorder, a
+// typed view of one of them with the few commands that compute work with images in VK_IMAGE_LAYOUT_GENERAL
+// needs. Recording allocates inside drivers (31 blocks for a small frame in lavapipe), so none happens in a
+// frame. Thread rules: a pool and its buffers belong to one thread at a time.
 #pragma once
 
 #include <array>
@@ -17,17 +17,18 @@
 
 namespace stadial::gpu {
 
-// Synchronization2 barriers collected and issued in one vkCmdPipelineBarrier2. Fixed capacity; asserts when exceeded.
+// Synchronization2 barriers collected and issued in one vkCmdPipelineBarrier2. Fixed capacity; asserts when
+// exceeded.
 class BarrierBatch {
  public:
   BarrierBatch() noexcept {}  // NOLINT(cppcoreguidelines-pro-type-member-init): see below
-  // Everything written by compute and transfer before is visible to compute and transfer after. With images in GENERAL
-  // this is all that two dependent passes need; repeated calls add nothing.
+  // Everything written by compute and transfer before is visible to compute and transfer after. With images
+  // in GENERAL this is all that two dependent passes need; repeated calls add nothing.
   BarrierBatch& Passes() noexcept;
   // Writes before are visible to the host after the submit completes: at the end of work that is read back.
   BarrierBatch& ToHost() noexcept;
-  BarrierBatch& Memory(VkPipelineStageFlags2 sourceStages, VkAccessFlags2 sourceAccess, VkPipelineStageFlags2 targetStages,
-                       VkAccessFlags2 targetAccess) noexcept;
+  BarrierBatch& Memory(VkPipelineStageFlags2 sourceStages, VkAccessFlags2 sourceAccess,
+                       VkPipelineStageFlags2 targetStages, VkAccessFlags2 targetAccess) noexcept;
   // A layout change to GENERAL; contents are lost when `from` is UNDEFINED.
   BarrierBatch& ToGeneral(const Image& image, VkImageLayout from = VK_IMAGE_LAYOUT_UNDEFINED) noexcept;
   bool IsEmpty() const noexcept { return memoryCount_ == 0 && imageCount_ == 0; }
@@ -62,13 +63,14 @@ class Recorder {
   void Barrier(BarrierBatch& batch) noexcept;  // issues and empties it; nothing when empty
   void PassBarrier() noexcept;                 // BarrierBatch::Passes in one call
 
-  void CopyBuffer(const Buffer& source, const Buffer& target, VkDeviceSize bytes, VkDeviceSize sourceOffset = 0,
-                  VkDeviceSize targetOffset = 0) noexcept;
+  void CopyBuffer(const Buffer& source, const Buffer& target, VkDeviceSize bytes,
+                  VkDeviceSize sourceOffset = 0, VkDeviceSize targetOffset = 0) noexcept;
   // Tightly packed rows, the whole image.
   void CopyImageToBuffer(const Image& source, const Buffer& target, VkDeviceSize targetOffset = 0) noexcept;
   void CopyBufferToImage(const Buffer& source, const Image& target, VkDeviceSize sourceOffset = 0) noexcept;
   void CopyImage(const Image& source, const Image& target) noexcept;  // equal extents
-  void FillBuffer(const Buffer& target, std::uint32_t word, VkDeviceSize offset = 0, VkDeviceSize bytes = VK_WHOLE_SIZE) noexcept;
+  void FillBuffer(const Buffer& target, std::uint32_t word, VkDeviceSize offset = 0,
+                  VkDeviceSize bytes = VK_WHOLE_SIZE) noexcept;
   void ClearImage(const Image& target, const VkClearColorValue& value = {}) noexcept;
 
   void BeginLabel(const char* name) noexcept;  // debug labels; nothing without VK_EXT_debug_utils
@@ -90,14 +92,15 @@ constexpr std::uint32_t GroupsCovering(std::uint32_t size, std::uint32_t groupSi
 // A pool with `capacity` primary command buffers, all allocated by Create.
 class CommandBuffers {
  public:
-  static Result<Owned<CommandBuffers>> Create(Device& device, const char* name, std::uint32_t capacity) noexcept;
+  static Result<Owned<CommandBuffers>> Create(Device& device, const char* name,
+                                              std::uint32_t capacity) noexcept;
   CommandBuffers(Device& device, const char* name, std::uint32_t capacity, arenas::Arena& memory) noexcept;
   ~CommandBuffers();
   CommandBuffers(const CommandBuffers&) = delete;
   CommandBuffers& operator=(const CommandBuffers&) = delete;
 
-  // Starts recording buffer number `index`; its former contents are gone. `replay` promises that it will be submitted
-  // more than once, though never twice at a time.
+  // Starts recording buffer number `index`; its former contents are gone. `replay` promises that it will be
+  // submitted more than once, though never twice at a time.
   Result<Recorder> Begin(std::uint32_t index, bool replay) noexcept;
   Result<void> End(std::uint32_t index) noexcept;
   // Resets the whole pool: every buffer is empty again. The GPU is done with them: drain first.

@@ -1,7 +1,7 @@
-// Device: one VkDevice with one queue, its function table and its limits. A single queue carries all work of this layer:
-// software drivers have only one, and compute with history has nothing to overlap that a second would gain.
-// Thread rules: the queue belongs to the SubmitThread (submit_thread.h) once that is started; everything else here is
-// read-only after Create.
+// Device: one VkDevice with one queue, its function table and its limits. A single queue carries all work of
+// this layer: software drivers have only one, and compute with history has nothing to overlap that a second
+// would gain. Thread rules: the queue belongs to the SubmitThread (submit_thread.h) once that is started;
+// everything else here is read-only after Create.
 #pragma once
 
 #include <atomic>
@@ -15,8 +15,8 @@ namespace stadial::gpu {
 
 class Device {
  public:
-  // Setup phase. `info` is one of instance.Devices(). Errors: the device lacks what the layer needs (NotSupported, with
-  // the list), or the driver refused (Driver, OutOfMemory).
+  // Setup phase. `info` is one of instance.Devices(). Errors: the device lacks what the layer needs
+  // (NotSupported, with the list), or the driver refused (Driver, OutOfMemory).
   static Result<Owned<Device>> Create(Instance& instance, const DeviceInfo& info) noexcept;
 
   Device(Instance& instance, const DeviceInfo& info) noexcept : instance_(instance), info_(info) {}
@@ -38,11 +38,12 @@ class Device {
   Instance& GetInstance() const noexcept { return instance_; }
   runtime::Runtime& GetRuntime() const noexcept { return instance_.GetRuntime(); }
 
-  // Names a Vulkan object for debuggers and messages; nothing when VK_EXT_debug_utils is absent. Not for frames.
+  // Names a Vulkan object for debuggers and messages; nothing when VK_EXT_debug_utils is absent. Not for
+  // frames.
   void SetName(VkObjectType type, std::uint64_t handle, const char* name) const noexcept;
 
-  // After a drain that failed (a hung or lost device) nobody knows what the GPU still touches: every Vulkan object is
-  // then left as it is instead of being destroyed under it. Said once on the log. Never undone.
+  // After a drain that failed (a hung or lost device) nobody knows what the GPU still touches: every Vulkan
+  // object is then left as it is instead of being destroyed under it. Said once on the log. Never undone.
   void Quarantine(const char* why) noexcept;
   bool IsQuarantined() const noexcept { return quarantined_.load(std::memory_order_acquire); }
 

@@ -1,15 +1,18 @@
-// GpuExecutor: turns a compiled graph into command buffers that are recorded once and replayed, and submits one a frame.
+// GpuExecutor: turns a compiled graph into command buffers that are recorded once and replayed, and submits
+// one a frame.
 //
-//   auto executor = GpuExecutor::Create(memory, submit, pipelines, graph, {}).Value();   // Setup, nodes added
-//   runtime.SealSetup();  graph.Compile();
-//   executor->Prepare();                                     // Compile: resources, descriptors, recording
-//   loop: frame = Begin();  graph.Execute(frame);  executor->SubmitFrame(frame);  End(frame.completionValue);
-//   resize: Phases().Transition(Compile);  (graph recompile)  executor->Prepare();       // drains first
+//   auto executor = GpuExecutor::Create(memory, submit, pipelines, graph, {}).Value();  // Setup
+//   runtime.SealSetup();
+//   graph.Compile();
+//   executor->Prepare();  // phase Compile: resources, descriptors, recording
+//   per frame: frame = Begin(); graph.Execute(*frame); executor->SubmitFrame(*frame);
+//              End(frame->completionValue);
+//   resize:    Phases().Transition(Compile); graph.Compile(); executor->Prepare();  // drains first
 //
-// Replay period = lcm(graph.ReplayPeriod(), frames in flight): frame f replays buffer f % period, whose last use was a
-// multiple of the frames in flight ago and is therefore complete when Begin lets f start.
-// From Create on the executor makes the SubmitThread the frame loop's completion source, so every frame that ends must
-// have been submitted. Prepare seals the host memory (with headroom), and unseals it while it works.
+// Replay period = lcm(graph.ReplayPeriod(), frames in flight): frame f replays buffer f % period, whose last
+// use was a multiple of the frames in flight ago and is therefore complete when Begin lets f start. From
+// Create on the executor makes the SubmitThread the frame loop's completion source, so every frame that ends
+// must have been submitted. Prepare seals the host memory (with headroom), and unseals it while it works.
 // Thread rules: the frame thread. Cost of SubmitFrame: one push into a ring (submit_thread.h).
 #pragma once
 
@@ -35,31 +38,35 @@ struct AuditReport;
 namespace stadial::gpu {
 
 struct GpuExecutorOptions {
-  std::uint32_t replayPeriodMax = 32;   // command buffers: two per replay index (frame, capture), and one for RecordOnce
-  std::uint32_t nodesMax = 256;         // GPU nodes in one plan
+  std::uint32_t replayPeriodMax =
+      32;  // command buffers: two per replay index (frame, capture), and one for RecordOnce
+  std::uint32_t nodesMax = 256;  // GPU nodes in one plan
   DescriptorPoolOptions descriptors = {};
-  // Headroom of the sealed host memory. Drivers keep a few blocks per frame in flight (FACTS): 64 KiB is a hundred times that.
-  std::size_t hostHeadroomBytes = 64 * 1024;
+  // Headroom of the sealed host memory. The software drivers keep one or two blocks of a few hundred bytes
+  // per frame in flight; 1 MiB leaves room for drivers that keep a thousand times that.
+  std::size_t hostHeadroomBytes = std::size_t{1} << 20;
 };
 
 class GpuExecutor {
  public:
   // Setup phase. Errors: capacity, WrongPhase.
-  static Result<Owned<GpuExecutor>> Create(GpuMemory& memory, SubmitThread& submit, PipelineLibrary& pipelines,
-                                           graph::RenderGraph& graph, const GpuExecutorOptions& options) noexcept;
+  static Result<Owned<GpuExecutor>> Create(GpuMemory& memory, SubmitThread& submit,
+                                           PipelineLibrary& pipelines, graph::RenderGraph& graph,
+                                           const GpuExecutorOptions& options) noexcept;
   GpuExecutor(GpuMemory& memory, SubmitThread& submit, PipelineLibrary& pipelines, graph::RenderGraph& graph,
               const GpuExecutorOptions& options, arenas::Arena& arena) noexcept;
   ~GpuExecutor();  // drains, gives the frame loop its own completion source back
   GpuExecutor(const GpuExecutor&) = delete;
   GpuExecutor& operator=(const GpuExecutor&) = delete;
 
-  // Compile phase, after the graph has compiled; also after a resize or recompile. Drains; destroys what the last Prepare
-  // made (descriptor sets, objects of Lifetime::Compile); runs the steps of gpu_node.h. After an error nothing is
-  // prepared and SubmitFrame refuses; Prepare may be called again.
+  // Compile phase, after the graph has compiled; also after a resize or recompile. Drains; destroys what the
+  // last Prepare made (descriptor sets, objects of Lifetime::Compile); runs the steps of gpu_node.h. After an
+  // error nothing is prepared and SubmitFrame refuses; Prepare may be called again.
   Result<void> Prepare() noexcept;
 
-  // Inside a frame: submits its command buffer, and with `capture` the capture commands behind it, with the frame's
-  // completion value. Never blocks. Errors: those of SubmitThread::Submit, WrongPhase when nothing is prepared.
+  // Inside a frame: submits its command buffer, and with `capture` the capture commands behind it, with the
+  // frame's completion value. Never blocks. Errors: those of SubmitThread::Submit, WrongPhase when nothing is
+  // prepared.
   Result<void> SubmitFrame(const runtime::FrameContext& frame, bool capture = false) noexcept;
 
   std::uint32_t ReplayPeriod() const noexcept { return period_; }
@@ -69,7 +76,8 @@ class GpuExecutor {
   bool IsPrepared() const noexcept { return prepared_; }
   const DescriptorSetPool& Descriptors() const noexcept { return *descriptors_; }
 
-  // Fills devices[], validation messages and callback allocations; call Judge again. Allocates; not in a frame.
+  // Fills devices[], validation messages and callback allocations; call Judge again. Allocates; not in a
+  // frame.
   void FillAudit(runtime::AuditReport& report) const;
 
  private:
@@ -102,7 +110,7 @@ class GpuExecutor {
   Owned<CommandBuffers> captures_;
   Owned<CommandBuffers> once_;
   arenas::FixedVector<Entry> nodes_;
-  arenas::FixedVector<GpuNode*> withPipelines_;     // nodes whose CreatePipelines has run
+  arenas::FixedVector<GpuNode*> withPipelines_;    // nodes whose CreatePipelines has run
   arenas::FixedVector<std::uint32_t> lastWriter_;  // by plan position; see PlaceBarriers
   std::uint32_t framesInFlight_ = 1;
   std::uint32_t period_ = 0;

@@ -1,13 +1,14 @@
-// GpuMemory: device memory in few large linear blocks, with the same phases as host memory, and the buffers and images
-// placed in them. An object is never freed alone: Lifetime::Setup lives as long as the GpuMemory, Lifetime::Compile
-// until ResetCompile (a resize or a recompile, at the compile point, after draining).
+// GpuMemory: device memory in few large linear blocks, with the same phases as host memory, and the buffers
+// and images placed in them. An object is never freed alone: Lifetime::Setup lives as long as the GpuMemory,
+// Lifetime::Compile until ResetCompile (a resize or a recompile, at the compile point, after draining).
 //
-// The six questions. Growth: in Setup and Compile a new block is taken when the last one of that memory type is full
-// (of `blockBytes`, or of the object's size where that is larger); blocks are kept for reuse, so a soak of resizes does
-// not grow. In Frame nothing can be created. Exhaustion: an Error that names the object, the memory type, the bytes
-// asked, taken and budgeted. Alignment: the driver's, never less than bufferImageGranularity, and nonCoherentAtomSize
-// for host-visible memory. Destructors: Vulkan objects are destroyed in reverse order of creation. Threads: one thread
-// at a time. Invalidation: Buffer and Image are plain values; those of Lifetime::Compile die with ResetCompile.
+// The six questions. Growth: in Setup and Compile a new block is taken when the last one of that memory type
+// is full (of `blockBytes`, or of the object's size where that is larger); blocks are kept for reuse, so a
+// soak of resizes does not grow. In Frame nothing can be created. Exhaustion: an Error that names the object,
+// the memory type, the bytes asked, taken and budgeted. Alignment: the driver's, never less than
+// bufferImageGranularity, and nonCoherentAtomSize for host-visible memory. Destructors: Vulkan objects are
+// destroyed in reverse order of creation. Threads: one thread at a time. Invalidation: Buffer and Image are
+// plain values; those of Lifetime::Compile die with ResetCompile.
 #pragma once
 
 #include <array>
@@ -45,13 +46,15 @@ struct Buffer {
 struct BufferOptions {
   const char* name = "buffer";
   VkDeviceSize sizeBytes = 0;
-  VkBufferUsageFlags usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT;  // TRANSFER_SRC and TRANSFER_DST are always added
+  VkBufferUsageFlags usage =
+      VK_BUFFER_USAGE_STORAGE_BUFFER_BIT;  // TRANSFER_SRC and TRANSFER_DST are always added
   MemoryUse use = MemoryUse::DeviceLocal;
   Lifetime lifetime = Lifetime::Compile;
 };
 
-// All images are 2D or 3D colour images with one mip level and one layer, and stay in VK_IMAGE_LAYOUT_GENERAL from
-// their first use on (the executor's initialisation moves them there), so no barrier ever needs a layout.
+// All images are 2D or 3D colour images with one mip level and one layer, and stay in VK_IMAGE_LAYOUT_GENERAL
+// from their first use on (the executor's initialisation moves them there), so no barrier ever needs a
+// layout.
 struct Image {
   VkImage handle = VK_NULL_HANDLE;
   VkImageView view = VK_NULL_HANDLE;
@@ -70,25 +73,25 @@ struct ImageOptions {
   VkFormat format = VK_FORMAT_R8G8B8A8_UNORM;
   std::uint32_t width = 0;
   std::uint32_t height = 0;
-  std::uint32_t depth = 1;                                  // 1: a 2D image
-  VkImageUsageFlags usage = VK_IMAGE_USAGE_STORAGE_BIT;     // TRANSFER_SRC and TRANSFER_DST are always added
+  std::uint32_t depth = 1;                               // 1: a 2D image
+  VkImageUsageFlags usage = VK_IMAGE_USAGE_STORAGE_BIT;  // TRANSFER_SRC and TRANSFER_DST are always added
   Lifetime lifetime = Lifetime::Compile;
 };
 
 struct GpuMemoryOptions {
-  VkDeviceSize blockBytes = 64ull << 20;    // one block of device-local memory
-  VkDeviceSize hostBlockBytes = 8ull << 20; // one block of upload or readback memory
-  VkDeviceSize budgetBytes = 0;             // all blocks together; 0: 80 % of the device-local heaps
+  VkDeviceSize blockBytes = 64ull << 20;     // one block of device-local memory
+  VkDeviceSize hostBlockBytes = 8ull << 20;  // one block of upload or readback memory
+  VkDeviceSize budgetBytes = 0;              // all blocks together; 0: 80 % of the device-local heaps
   std::uint32_t blocksMax = 64;
-  std::uint32_t buffersMax = 256;           // per lifetime
-  std::uint32_t imagesMax = 256;            // per lifetime
-  bool forceInvalidate = false;             // treat readback memory as non-coherent even where it is not (tests)
+  std::uint32_t buffersMax = 256;  // per lifetime
+  std::uint32_t imagesMax = 256;   // per lifetime
+  bool forceInvalidate = false;    // treat readback memory as non-coherent even where it is not (tests)
 };
 
 struct GpuMemoryStats {
   std::uint32_t blocks = 0;
-  VkDeviceSize takenBytes = 0;                               // all blocks
-  std::array<VkDeviceSize, kLifetimeCount> usedBytes{};      // placed objects, padding included
+  VkDeviceSize takenBytes = 0;                           // all blocks
+  std::array<VkDeviceSize, kLifetimeCount> usedBytes{};  // placed objects, padding included
   std::array<VkDeviceSize, kLifetimeCount> peakBytes{};
   std::array<std::uint32_t, kLifetimeCount> buffers{};
   std::array<std::uint32_t, kLifetimeCount> images{};
@@ -108,17 +111,19 @@ class GpuMemory {
   Result<Buffer> CreateBuffer(const BufferOptions& options) noexcept;
   Result<Image> CreateImage(const ImageOptions& options) noexcept;
 
-  // Takes blocks ahead of need, so that the creations that follow make no vkAllocateMemory: `bytes` of the memory that
-  // serves `use`.
+  // Takes blocks ahead of need, so that the creations that follow make no vkAllocateMemory: `bytes` of the
+  // memory that serves `use`.
   Result<void> Reserve(MemoryUse use, Lifetime lifetime, VkDeviceSize bytes) noexcept;
 
-  // Destroys every object of Lifetime::Compile and rewinds its blocks. The GPU must be done with them: drain first.
+  // Destroys every object of Lifetime::Compile and rewinds its blocks. The GPU must be done with them: drain
+  // first.
   void ResetCompile() noexcept;
 
   // Makes GPU writes to a non-coherent readback buffer visible to the CPU; nothing for a coherent one.
   Result<void> Invalidate(const Buffer& buffer) noexcept;
 
-  // Images still in UNDEFINED: whoever runs commands first (executor, uploader) moves them to GENERAL and clears them.
+  // Images still in UNDEFINED: whoever runs commands first (executor, uploader) moves them to GENERAL and
+  // clears them.
   std::span<const Image> ImagesAwaitingLayout() const noexcept { return awaiting_.Span(); }
   void ClearImagesAwaitingLayout() noexcept { awaiting_.Clear(); }
   // Takes one image off that list; false when it was not on it. For who moves it to GENERAL alone.
@@ -141,8 +146,10 @@ class GpuMemory {
     std::uint32_t block = 0;
     VkDeviceSize offset = 0;
   };
-  Result<Placement> Place(const VkMemoryRequirements& needs, MemoryUse use, Lifetime lifetime, const char* name) noexcept;
-  Result<std::uint32_t> TakeBlock(std::uint32_t type, Lifetime lifetime, VkDeviceSize bytes, const char* name) noexcept;
+  Result<Placement> Place(const VkMemoryRequirements& needs, MemoryUse use, Lifetime lifetime,
+                          const char* name) noexcept;
+  Result<std::uint32_t> TakeBlock(std::uint32_t type, Lifetime lifetime, VkDeviceSize bytes,
+                                  const char* name) noexcept;
   Result<std::uint32_t> ChooseType(std::uint32_t typeBits, MemoryUse use, const char* name) const noexcept;
   Result<void> CheckPhase(const char* name) const noexcept;
   void DestroyObjects(Lifetime lifetime) noexcept;

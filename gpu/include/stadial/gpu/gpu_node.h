@@ -6,39 +6,47 @@
 //   };
 //   class BlurNode final : public gpu::GpuTypedNode<BlurConfig> {
 //    public:
-//     std::span<const graph::DescriptorSetRequirement> GetDescriptorRequirements() const override { return kSets; }
-//     Result<void> CreatePipelines(gpu::GpuSetupContext& ctx) override {
-//       STADIAL_ASSIGN_OR_RETURN(pipeline_, ctx.pipelines.CreatePipeline({.name = Name(), .spirv = kBlurSpirv, .sets = kSets}));
+//     std::span<const graph::DescriptorSetRequirement> GetDescriptorRequirements() const override {
+//       return kSets;
+//     }
+//     Result<void> CreatePipelines(gpu::GpuSetupContext& ctx) override {  // once
+//       STADIAL_ASSIGN_OR_RETURN(pipeline_, ctx.pipelines.CreatePipeline(
+//                                               {.name = Name(), .spirv = kBlurCompSpirv, .sets = kSets}));
 //       return {};
 //     }
-//     Result<void> CreateResources(gpu::GpuResourceContext& ctx) override {
-//       STADIAL_ASSIGN_OR_RETURN(Slots().Out(RESULT), ctx.memory.CreateImage({.name = "blurred", .width = 640, .height = 480}));
+//     Result<void> CreateResources(gpu::GpuResourceContext& ctx) override {  // at each Prepare
+//       STADIAL_ASSIGN_OR_RETURN(Slots().Out(RESULT), ctx.memory.CreateImage(
+//                                                         {.name = "blurred", .width = 640, .height = 480}));
 //       return {};
 //     }
-//     void WriteDescriptors(gpu::GpuDescriptorContext& ctx) override {   // once per copy
-//       ctx.writer.StorageImage(ctx.Set(0), 0, Slots().In(SOURCE)).StorageImage(ctx.Set(0), 1, Slots().Out(RESULT));
+//     void WriteDescriptors(gpu::GpuDescriptorContext& ctx) override {  // once per copy
+//       ctx.writer.StorageImage(ctx.Set(0), 0, Slots().In(SOURCE));
+//       ctx.writer.StorageImage(ctx.Set(0), 1, Slots().Out(RESULT));
 //     }
-//     void Record(gpu::RecordContext& ctx) override {                    // once per replay index
+//     void Record(gpu::RecordContext& ctx) override {  // once per replay index
 //       ctx.recorder.BindPipeline(pipeline_);
 //       ctx.recorder.BindSet(pipeline_, 0, ctx.Set(0));
 //       ctx.recorder.Dispatch(gpu::GroupsCovering(640, 8), gpu::GroupsCovering(480, 8));
 //     }
-//     void Execute(ExecuteContext&) override {}                          // per frame: write uniforms, nothing else
+//     void Execute(ExecuteContext&) override {}  // per frame: write uniforms, nothing else
 //    ...
 //
-// The order, driven by GpuExecutor: CreatePipelines once; then at every Prepare, each step for all nodes in plan order
-// before the next step starts: CreateResources, WriteDescriptors (per copy), RecordOnce, Record (per replay index),
-// RecordCapture (per replay index). Producers come before consumers, so an input's Image or Buffer is there in
-// CreateResources; what comes the other way round (history) is there in WriteDescriptors.
+// The order, driven by GpuExecutor: CreatePipelines once; then at every Prepare, each step for all nodes in
+// plan order before the next step starts: CreateResources, WriteDescriptors (per copy), RecordOnce, Record
+// (per replay index), RecordCapture (per replay index). Producers come before consumers, so an input's Image
+// or Buffer is there in CreateResources; what comes the other way round (history) is there in
+// WriteDescriptors.
 //
-// Copies and replay indices. Frame f submits the command buffer recorded for replay index f % period. A node with
-// ReplayPeriod() p has lcm(p, frames in flight) copies of its descriptor sets; replay index r uses copy r % copies,
-// frame slot r % frames in flight, and history image r % depth. Per-frame data lies in a UniformRing, per frame slot.
+// Copies and replay indices. Frame f submits the command buffer recorded for replay index f % period. A node
+// with ReplayPeriod() p has lcm(p, frames in flight) copies of its descriptor sets; replay index r uses copy
+// r % copies, frame slot r % frames in flight, and history image r % depth. Per-frame data lies in a
+// UniformRing, per frame slot.
 //
-// Barriers: the executor places one between two nodes that the plan's edges connect, and one at the start of every
-// command buffer against the frames before. Inside a node the node places its own (Recorder::PassBarrier). A node whose
-// inputs do not tell the whole truth (it reads what another node writes without an edge) overrides NeedsBarrierBefore.
-// Thread rules: the frame thread, in Compile. Only Execute runs in a frame, and it makes no Vulkan call.
+// Barriers: the executor places one between two nodes that the plan's edges connect, and one at the start of
+// every command buffer against the frames before. Inside a node the node places its own
+// (Recorder::PassBarrier). A node whose inputs do not tell the whole truth (it reads what another node writes
+// without an edge) overrides NeedsBarrierBefore. Thread rules: the frame thread, in Compile. Only Execute
+// runs in a frame, and it makes no Vulkan call.
 #pragma once
 
 #include <cstdint>
@@ -73,7 +81,8 @@ struct GpuDescriptorContext {
   std::uint32_t copy;       // 0 .. copies-1; also the replay index to resolve history with
   std::uint32_t frameSlot;  // copy % frames in flight
 
-  // Set `index` of the node's requirement number `requirement` (its place in GetDescriptorRequirements), for this copy.
+  // Set `index` of the node's requirement number `requirement` (its place in GetDescriptorRequirements), for
+  // this copy.
   VkDescriptorSet Set(std::uint32_t requirement, std::uint32_t index = 0) const noexcept {
     return pool.Set(owner, requirement, copy, index);
   }
@@ -92,7 +101,8 @@ struct RecordContext {
   }
 };
 
-// The GPU side of a node. Mixed into a graph::NodeInstance; the executor finds it by dynamic_cast at the compile point.
+// The GPU side of a node. Mixed into a graph::NodeInstance; the executor finds it by dynamic_cast at the
+// compile point.
 class GpuNode {
  public:
   virtual ~GpuNode() = default;
@@ -100,7 +110,8 @@ class GpuNode {
   virtual Result<void> CreatePipelines(GpuSetupContext&) { return {}; }
   virtual Result<void> CreateResources(GpuResourceContext&) { return {}; }
   virtual void WriteDescriptors(GpuDescriptorContext&) {}
-  // Commands that run once, before the first frame after a Prepare. All new images are in GENERAL and zero by then.
+  // Commands that run once, before the first frame after a Prepare. All new images are in GENERAL and zero by
+  // then.
   virtual void RecordOnce(Recorder&) {}
   // The node's part of a frame.
   virtual void Record(RecordContext&) = 0;

@@ -1,9 +1,10 @@
-// HistoryImages: the images behind one history resource, one per frame of history and one for the current frame. Which
-// one is "current" follows from the frame index alone, so command buffers recorded per replay index stay right: frame f
-// uses image f % depth, and `framesAgo` frames earlier is image (f - framesAgo) % depth.
-// A node that uses it answers ReplayPeriod() with Depth() (or a multiple). Whether an earlier image holds anything
-// (first frame, skipped frame, resize) is graph::TimelineNode's to know; that flag goes to the shader as a uniform.
-// A plain value; the GpuMemory owns the images. Thread rules: none; read-only after Create.
+// HistoryImages: the images behind one history resource, one per frame of history and one for the current
+// frame. Which one is "current" follows from the frame index alone, so command buffers recorded per replay
+// index stay right: frame f uses image f % depth, and `framesAgo` frames earlier is image (f - framesAgo) %
+// depth. A node that uses it answers ReplayPeriod() with Depth() (or a multiple). Whether an earlier image
+// holds anything (first frame, skipped frame, resize) is graph::TimelineNode's to know; that flag goes to the
+// shader as a uniform. A plain value; the GpuMemory owns the images. Thread rules: none; read-only after
+// Create.
 #pragma once
 
 #include <array>
@@ -15,14 +16,16 @@
 
 namespace stadial::gpu {
 
-inline constexpr std::uint32_t kHistoryDepthMax = 16;  // twice the deepest in the requirements (motion blur: 8)
+inline constexpr std::uint32_t kHistoryDepthMax =
+    16;  // twice the deepest in the requirements (motion blur: 8)
 
 class HistoryImages {
  public:
   HistoryImages() noexcept = default;
 
   // `depth`: frames of history + 1, at least 1, at most kHistoryDepthMax. The images are named "NAME[i]".
-  static Result<HistoryImages> Create(GpuMemory& memory, const ImageOptions& options, std::uint32_t depth) noexcept;
+  static Result<HistoryImages> Create(GpuMemory& memory, const ImageOptions& options,
+                                      std::uint32_t depth) noexcept;
 
   // The image frame (or replay index) `frame` writes.
   const Image& Current(std::uint64_t frame) const noexcept {

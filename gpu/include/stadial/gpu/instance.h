@@ -19,12 +19,13 @@ struct InstanceFunctions;  // private to gpu/src
 
 struct InstanceOptions {
   const char* applicationName = "stadial";
-  // VK_LAYER_KHRONOS_validation with synchronization validation, within and between submits. The layer allocates
-  // 25 to 150 times a frame with plain new, so zero-allocation proofs run without it.
+  // VK_LAYER_KHRONOS_validation with synchronization validation, within and between submits. The layer
+  // allocates 25 to 150 times a frame with plain new, so zero-allocation proofs run without it.
   bool validation = false;
   // False passes null to the driver instead of our callbacks: for measuring what they gain, nothing else.
   bool hostMemoryCallbacks = true;
-  // Null: the instance makes its own. A caller that wants to look at the counters after teardown makes it first.
+  // Null: the instance makes its own. A caller that wants to look at the counters after teardown makes it
+  // first.
   HostMemory* hostMemory = nullptr;
   // Devices listed at most; more are reported on the log and ignored.
   std::uint32_t devicesMax = 16;
@@ -44,8 +45,8 @@ struct DeviceInfo {
   std::uint32_t deviceId = 0;
   std::uint32_t apiVersion = 0;
   std::uint32_t driverVersion = 0;
-  std::uint64_t deviceLocalBytes = 0;  // the sum of its device-local heaps
-  std::uint32_t queueFamily = 0;       // the family this layer uses
+  std::uint64_t deviceLocalBytes = 0;      // the sum of its device-local heaps
+  std::uint32_t queueFamily = 0;           // the family this layer uses
   bool synchronization2Extension = false;  // through VK_KHR_synchronization2 instead of core 1.3
   bool usable = false;
   char unusableReason[192] = {};  // why not, when not usable
@@ -57,8 +58,8 @@ const char* ToString(VkPhysicalDeviceType type) noexcept;
 
 class Instance {
  public:
-  // Setup phase. Errors (NotSupported): no Vulkan loader, no driver, a loader older than 1.2, the validation layer
-  // asked for but not installed. Errors (OutOfMemory): the driver ran out of host memory.
+  // Setup phase. Errors (NotSupported): no Vulkan loader, no driver, a loader older than 1.2, the validation
+  // layer asked for but not installed. Errors (OutOfMemory): the driver ran out of host memory.
   static Result<Owned<Instance>> Create(runtime::Runtime& runtime, const InstanceOptions& options) noexcept;
 
   explicit Instance(runtime::Runtime& runtime) noexcept : runtime_(runtime) {}
@@ -69,10 +70,11 @@ class Instance {
   // All devices, unusable ones too, in the loader's order. May be empty.
   std::span<const DeviceInfo> Devices() const noexcept { return devices_; }
 
-  // `request` is empty (best score), "#1" (the index), or a part of the device's or the driver's name, in any case
-  // ("nvidia", "llvmpipe", "swiftshader"; "lavapipe" finds llvmpipe). Where a name fits several, the best score wins.
-  // Score: discrete 4000, integrated 3000, virtual 2000, other 1500, cpu 1000, and lavapipe 100 over other software drivers.
-  // Errors: NotFound or NotSupported, listing what is there and, for an unusable device, what it lacks.
+  // `request` is empty (best score), "#1" (the index), or a part of the device's or the driver's name, in any
+  // case ("nvidia", "llvmpipe", "swiftshader"; "lavapipe" finds llvmpipe). Where a name fits several, the
+  // best score wins. Score: discrete 4000, integrated 3000, virtual 2000, other 1500, cpu 1000, and lavapipe
+  // 100 over other software drivers. Errors: NotFound or NotSupported, listing what is there and, for an
+  // unusable device, what it lacks.
   Result<const DeviceInfo*> SelectDevice(std::string_view request) const noexcept;
 
   // Warnings and errors of the validation layer so far, duplicates included. 0 when validation is off.
@@ -90,7 +92,8 @@ class Instance {
   const InstanceFunctions& Functions() const noexcept { return *functions_; }
 
  private:
-  static VkBool32 VKAPI_CALL OnMessage(VkDebugUtilsMessageSeverityFlagBitsEXT severity, VkDebugUtilsMessageTypeFlagsEXT types,
+  static VkBool32 VKAPI_CALL OnMessage(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
+                                       VkDebugUtilsMessageTypeFlagsEXT types,
                                        const VkDebugUtilsMessengerCallbackDataEXT* data, void* self) noexcept;
   Result<void> Initialize(const InstanceOptions& options) noexcept;
   Result<void> CreateInstance(const InstanceOptions& options) noexcept;

@@ -1,6 +1,6 @@
 // Readback: a mapped buffer the GPU copies into and the CPU reads after the frame's value is complete.
-// Recording is done once (in Record or RecordCapture of a node); reading makes no driver call on the calling thread:
-// where the memory is not coherent, the submit thread invalidates it.
+// Recording is done once (in Record or RecordCapture of a node); reading makes no driver call on the calling
+// thread: where the memory is not coherent, the submit thread invalidates it.
 #pragma once
 
 #include <cstddef>
@@ -16,15 +16,18 @@ namespace stadial::gpu {
 class Readback {
  public:
   Readback() noexcept = default;
-  static Result<Readback> Create(GpuMemory& memory, const char* name, VkDeviceSize bytes, Lifetime lifetime) noexcept;
+  static Result<Readback> Create(GpuMemory& memory, const char* name, VkDeviceSize bytes,
+                                 Lifetime lifetime) noexcept;
 
   // Records: pass barrier, copy, barrier to the host.
   void RecordImage(Recorder& recorder, const Image& source) const noexcept;
-  void RecordBuffer(Recorder& recorder, const Buffer& source, VkDeviceSize bytes, VkDeviceSize sourceOffset = 0) const noexcept;
+  void RecordBuffer(Recorder& recorder, const Buffer& source, VkDeviceSize bytes,
+                    VkDeviceSize sourceOffset = 0) const noexcept;
 
   // Waits until `value` is complete, then shows the bytes. They stay valid until the GPU copies here again.
   // Errors: those of SubmitThread::WaitForValue.
-  Result<std::span<const std::byte>> Read(SubmitThread& submit, std::uint64_t value, std::uint64_t timeoutNs) const noexcept;
+  Result<std::span<const std::byte>> Read(SubmitThread& submit, std::uint64_t value,
+                                          std::uint64_t timeoutNs) const noexcept;
 
   VkDeviceSize SizeBytes() const noexcept { return buffer_.sizeBytes; }
   const Buffer& GetBuffer() const noexcept { return buffer_; }

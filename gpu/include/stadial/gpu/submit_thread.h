@@ -1,19 +1,20 @@
-// SubmitThread: the pump. One thread, registered with role Submit, that makes every driver call while frames run. The
-// frame thread pushes requests into a single-producer ring and otherwise blocks only on an atomic.
+// SubmitThread: the pump. One thread, registered with role Submit, that makes every driver call while frames
+// run. The frame thread pushes requests into a single-producer ring and otherwise blocks only on an atomic.
 //
-// Why: drivers allocate in blocking waits and now and then in submits (FACTS), which must not happen on a frame thread;
-// and the validation layer deadlocks when one thread waits while another submits.
+// Why: drivers allocate in blocking waits and now and then in submits (NVIDIA 580 does), which must not
+// happen on a frame thread; and the validation layer deadlocks when one thread waits while another submits.
 //
-// How it works: submits go to vkQueueSubmit2 in order, each signalling the frame timeline with its value; the counter is
-// polled after every submit and while the pump lingers; vkWaitSemaphores is called only while somebody waits for a value
-// that was submitted, in slices of `waitSliceNs`, so that a new request or a stop is seen between slices. After its
-// last work the pump lingers for `lingerNs` (polling, on its core) before it sleeps; a push to a lingering pump costs no
-// system call, a push to a sleeping one costs one futex wake.
+// How it works: submits go to vkQueueSubmit2 in order, each signalling the frame timeline with its value; the
+// counter is polled after every submit and while the pump lingers; vkWaitSemaphores is called only while
+// somebody waits for a value that was submitted, in slices of `waitSliceNs`, so that a new request or a stop
+// is seen between slices. After its last work the pump lingers for `lingerNs` (polling, on its core) before
+// it sleeps; a push to a lingering pump costs no system call, a push to a sleeping one costs one futex wake.
 //
-// Errors: the first failed driver call makes the pump refuse all further work; Submit and every wait return that error.
-// A wait that runs out returns Timeout and nothing else changes: the caller may wait again or give up.
-// Thread rules: Submit, RunOnce, Invalidate from one thread at a time (the producer); WaitForValue and CompletedValue from
-// any thread. Cost: Submit about 20 ns to a lingering pump; no allocation anywhere after Start.
+// Errors: the first failed driver call makes the pump refuse all further work; Submit and every wait return
+// that error. A wait that runs out returns Timeout and nothing else changes: the caller may wait again or
+// give up. Thread rules: Submit, RunOnce, Invalidate from one thread at a time (the producer); WaitForValue
+// and CompletedValue from any thread. Cost: Submit about 20 ns to a lingering pump; no allocation anywhere
+// after Start.
 #pragma once
 
 #include <pthread.h>
@@ -30,18 +31,18 @@
 namespace stadial::gpu {
 
 struct SubmitThreadOptions {
-  std::uint32_t requestsMax = 64;                       // ring capacity: at least 2 x frames in flight
-  std::uint64_t waitSliceNs = 20'000'000;               // one vkWaitSemaphores; also the longest reaction to Stop
-  std::uint64_t lingerNs = 50'000;                      // 0: sleep at once
-  std::uint64_t deadlineNs = 10'000'000'000;            // of Drain, RunOnce, Invalidate and Stop
+  std::uint32_t requestsMax = 64;             // ring capacity: at least 2 x frames in flight
+  std::uint64_t waitSliceNs = 20'000'000;     // one vkWaitSemaphores; also the longest reaction to Stop
+  std::uint64_t lingerNs = 50'000;            // 0: sleep at once
+  std::uint64_t deadlineNs = 10'000'000'000;  // of Drain, RunOnce, Invalidate and Stop
 };
 
 struct SubmitThreadStats {
   std::uint64_t submits = 0;
-  std::uint64_t waits = 0;        // vkWaitSemaphores calls
-  std::uint64_t polls = 0;        // vkGetSemaphoreCounterValue calls
-  std::uint64_t wakes = 0;        // futex wakes the producer had to make
-  std::uint64_t sleeps = 0;       // times the pump went to sleep
+  std::uint64_t waits = 0;   // vkWaitSemaphores calls
+  std::uint64_t polls = 0;   // vkGetSemaphoreCounterValue calls
+  std::uint64_t wakes = 0;   // futex wakes the producer had to make
+  std::uint64_t sleeps = 0;  // times the pump went to sleep
 };
 
 class SubmitThread final : public runtime::CompletionSource {
@@ -54,14 +55,15 @@ class SubmitThread final : public runtime::CompletionSource {
   SubmitThread(const SubmitThread&) = delete;
   SubmitThread& operator=(const SubmitThread&) = delete;
 
-  // Submits up to two command buffers (`second`, or both, may be null) in one batch that signals `value` when done.
-  // Values must grow. Never waits. Errors: CapacityExceeded (ring full), InvalidArgument (value not above the last), or
-  // the pump's error.
+  // Submits up to two command buffers (`second`, or both, may be null) in one batch that signals `value` when
+  // done. Values must grow. Never waits. Errors: CapacityExceeded (ring full), InvalidArgument (value not
+  // above the last), or the pump's error.
   Result<void> Submit(VkCommandBuffer first, VkCommandBuffer second, std::uint64_t value) noexcept;
 
   // CompletionSource: the last value known to be complete, without any driver call. One atomic load.
   std::uint64_t CompletedValue() noexcept override { return completed_.load(std::memory_order_acquire); }
-  // Returns when `value` is complete. Errors: Timeout (naming value, completed and last submitted), or the pump's error.
+  // Returns when `value` is complete. Errors: Timeout (naming value, completed and last submitted), or the
+  // pump's error.
   Result<void> WaitForValue(std::uint64_t value, std::uint64_t timeoutNs) noexcept override;
   std::uint64_t SubmittedValue() const noexcept { return submitted_.load(std::memory_order_acquire); }
   // Waits for everything submitted so far.
@@ -72,7 +74,8 @@ class SubmitThread final : public runtime::CompletionSource {
   // GpuMemory::Invalidate on the pump: for reading back non-coherent memory in a frame. Returns when done.
   Result<void> Invalidate(GpuMemory& memory, const Buffer& buffer) noexcept;
 
-  // Drains with the deadline, ends and joins the thread. Idempotent. When draining fails the device is quarantined.
+  // Drains with the deadline, ends and joins the thread. Idempotent. When draining fails the device is
+  // quarantined.
   Result<void> Stop() noexcept;
 
   SubmitThreadStats Stats() const noexcept;
@@ -131,9 +134,10 @@ class SubmitThread final : public runtime::CompletionSource {
   // Written by the pump.
   alignas(64) std::atomic<std::uint64_t> completed_{0};
   std::atomic<std::uint64_t> sideCompleted_{0};
-  std::atomic<std::uint32_t> progress_{0};  // waiters sleep on it; changes whenever one of them might be satisfied
+  std::atomic<std::uint32_t> progress_{
+      0};  // waiters sleep on it; changes whenever one of them might be satisfied
   std::atomic<bool> failed_{false};
-  std::uint64_t handed_ = 0;                // last value given to vkQueueSubmit2; read by others only after the join
+  std::uint64_t handed_ = 0;  // last value given to vkQueueSubmit2; read by others only after the join
   std::uint64_t sideHanded_ = 0;
   std::atomic<std::uint64_t> submits_{0}, waits_{0}, polls_{0}, sleeps_{0};
   // Written by both, rarely: 1 while the pump sleeps on it or is about to.

@@ -1,7 +1,7 @@
-// UniformRing: per-frame data of a node (camera, jitter, flags) in one persistently mapped, coherent buffer with one
-// region per frame slot. Writing is a memcpy: no driver call, no flush. The region of a slot may be written from
-// FrameLoop::Begin of that slot on, since Begin waits until the GPU is done with the slot's last frame.
-// Thread rules: one writer per slot at a time.
+// UniformRing: per-frame data of a node (camera, jitter, flags) in one persistently mapped, coherent buffer
+// with one region per frame slot. Writing is a memcpy: no driver call, no flush. The region of a slot may be
+// written from FrameLoop::Begin of that slot on, since Begin waits until the GPU is done with the slot's last
+// frame. Thread rules: one writer per slot at a time.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,8 @@ class UniformRing {
  public:
   UniformRing() noexcept = default;
 
-  // `slots` is the runtime's frames in flight; `bytesPerSlot` at most maxUniformBufferRange. Lifetime::Setup, so it
-  // survives resizes.
+  // `slots` is the runtime's frames in flight; `bytesPerSlot` at most maxUniformBufferRange. Lifetime::Setup,
+  // so it survives resizes.
   static Result<UniformRing> Create(GpuMemory& memory, const char* name, std::size_t bytesPerSlot,
                                     std::uint32_t slots) noexcept;
 

@@ -9,8 +9,8 @@
 // Destructors: the destructor stops tracking. Threads: every method is safe from any thread; recording takes a
 // per-tracker spin lock. Invalidation: names and stacks in Stats point into the tracker and live as long as it.
 //
-// It allocates nothing itself. Cost: while any tracker of the process is active, each allocation and free takes 50 to
-// 100 ns more; while none is, nothing.
+// It allocates nothing itself. Cost: while a tracker is active, an allocation and its free take about 80 ns more (call
+// stack, clock, table); while none is, nothing.
 #pragma once
 
 #include <array>
