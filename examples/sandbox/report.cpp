@@ -54,8 +54,7 @@ Json HostMemoryJson(const gpu::HostMemoryStats& stats) {
     phases[runtime::ToString(static_cast<runtime::Phase>(i))] = {{"allocations", phase.allocations},
                                                                  {"reallocations", phase.reallocations},
                                                                  {"frees", phase.frees},
-                                                                 {"refusals", phase.refusals},
-                                                                 {"bytes", phase.bytesRequested}};
+                                                                 {"refusals", phase.refusals}};
   }
   return {{"phases", phases}, {"live_blocks", stats.liveBlocks}, {"live_bytes", stats.liveBytes}, {"peak_bytes", stats.peakBytes}};
 }
