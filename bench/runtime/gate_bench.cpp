@@ -1,7 +1,8 @@
-// What the gate costs: an allocation and its free through it, under each policy, against mimalloc called directly (the
-// same allocator without the gate, in the same process); a scope; the tracker; the kernel witness; and what a program
-// pays at start, the module scan. The differences are a nanosecond or two, less than a busy sibling core adds, so
-// operations are timed in batches of 1,000 and "ns_per_op", of the quietest batch, is what rows.json compares.
+// What the gate costs: an allocation and its free through it, under each policy, against mimalloc called
+// directly (the same allocator without the gate, in the same process); a scope; the tracker; the kernel
+// witness; and what a program pays at start, the module scan. The differences are a nanosecond or two, less
+// than a busy sibling core adds, so operations are timed in batches of 1,000 and "ns_per_op", of the
+// quietest batch, is what rows.json compares.
 #include <benchmark/benchmark.h>
 #include <mimalloc.h>
 #include <sys/syscall.h>
@@ -71,7 +72,8 @@ void BM_MimallocPair(benchmark::State& state) { RunPairs(state, mi_malloc, mi_fr
 void BM_GatePairAllow(benchmark::State& state) { RunPairs(state, std::malloc, std::free); }
 void BM_GateNewDeleteAllow(benchmark::State& state) {
   RunPairs(
-      state, [](std::size_t bytes) { return ::operator new(bytes); }, [](void* block) { ::operator delete(block); });
+      state, [](std::size_t bytes) { return ::operator new(bytes); },
+      [](void* block) { ::operator delete(block); });
 }
 void BM_GatePairCount(benchmark::State& state) {
   const ThreadRegistration registration(ThreadRole::Worker, "bench");

@@ -25,11 +25,13 @@ void DescribeCanary(CLI::App& app) {
 arenas::Result<void> CheckCanary() {
   constexpr std::string_view kPrefix = "alloc@";
   if (!canaryText.starts_with(kPrefix)) {
-    return arenas::Error::Format(arenas::ErrorCode::InvalidArgument, "--canary: '%s' is no canary; write alloc@FRAME, as in alloc@100",
+    return arenas::Error::Format(arenas::ErrorCode::InvalidArgument,
+                                 "--canary: '%s' is no canary; write alloc@FRAME, as in alloc@100",
                                  canaryText.c_str());
   }
-  STADIAL_ASSIGN_OR_RETURN(canaryFrame, ParseUnsigned("--canary", std::string_view(canaryText).substr(kPrefix.size()), 0,
-                                                      kFramesMax - 1, "as the frame's number"));
+  STADIAL_ASSIGN_OR_RETURN(canaryFrame,
+                           ParseUnsigned("--canary", std::string_view(canaryText).substr(kPrefix.size()), 0,
+                                         kFramesMax - 1, "as the frame's number"));
   return {};
 }
 

@@ -1,5 +1,6 @@
-// The canary: in a build with STADIAL_SANDBOX_CANARY (the program sandbox_canary) one frame allocates on purpose, inside
-// a node, to show that the gate would have seen it. In the ordinary build these functions do nothing.
+// The canary: in a build with STADIAL_SANDBOX_CANARY (the program sandbox_canary) one frame allocates on
+// purpose, inside a node, to show that the gate would have seen it. In the ordinary build these functions do
+// nothing.
 #pragma once
 
 #include <cstdint>

@@ -8,9 +8,9 @@
 
 namespace stadial::sandbox {
 
-// Frame f makes `stepsPerFrame` passes, each from one buffer into the other, the first one from Before(f). Which buffer
-// that is follows from the frame's number alone and repeats after kCellBufferCount frames; so command buffers recorded
-// once per replay index stay right.
+// Frame f makes `stepsPerFrame` passes, each from one buffer into the other, the first one from Before(f).
+// Which buffer that is follows from the frame's number alone and repeats after kCellBufferCount frames; so
+// command buffers recorded once per replay index stay right.
 inline constexpr std::uint32_t kCellBufferCount = 2;
 
 struct CellBuffers {

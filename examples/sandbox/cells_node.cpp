@@ -3,8 +3,9 @@
 namespace stadial::sandbox {
 
 gpu::Result<void> CellsNode::CreatePipelines(gpu::GpuSetupContext& ctx) {
-  STADIAL_ASSIGN_OR_RETURN(readback_, gpu::Readback::Create(ctx.memory, "cells", Slots().In(CELLS).buffers[0].sizeBytes,
-                                                            gpu::Lifetime::Setup));
+  STADIAL_ASSIGN_OR_RETURN(readback_,
+                           gpu::Readback::Create(ctx.memory, "cells", Slots().In(CELLS).buffers[0].sizeBytes,
+                                                 gpu::Lifetime::Setup));
   return {};
 }
 

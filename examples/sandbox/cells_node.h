@@ -1,4 +1,5 @@
-// Reads the cells back after the last frame, for comparing runs and devices. In the graph only when that is asked for.
+// Reads the cells back after the last frame, for comparing runs and devices. In the graph only when that is
+// asked for.
 #pragma once
 
 #include "cell_buffers.h"

@@ -17,8 +17,9 @@ gpu::Result<void> FrameNode::Compile(CompileContext& ctx) {
 }
 
 gpu::Result<void> FrameNode::CreatePipelines(gpu::GpuSetupContext& ctx) {
-  STADIAL_ASSIGN_OR_RETURN(Slots().Out(UNIFORMS), gpu::UniformRing::Create(ctx.memory, "frame uniforms",
-                                                                           sizeof(FrameUniforms), ctx.framesInFlight));
+  STADIAL_ASSIGN_OR_RETURN(
+      Slots().Out(UNIFORMS),
+      gpu::UniformRing::Create(ctx.memory, "frame uniforms", sizeof(FrameUniforms), ctx.framesInFlight));
   return {};
 }
 
@@ -46,8 +47,8 @@ void FrameNode::Execute(ExecuteContext& ctx) {
 void FrameNode::OnResize(const ImageSize& size) {
   if (size == options_.size) return;
   options_.size = size;
-  const runtime::EmitResult emitted =
-      events_->Emit({.type = runtime::EventType::NodeDirty, .data = static_cast<std::int64_t>(Handle().index)});
+  const runtime::EmitResult emitted = events_->Emit(
+      {.type = runtime::EventType::NodeDirty, .data = static_cast<std::int64_t>(Handle().index)});
   STADIAL_ASSERT(emitted, "the event bus was sized for this node's event, and must take it");
 }
 

@@ -1,6 +1,6 @@
-// The source of every frame: its size, its camera and jitter, and the automaton's step, as the uniform block that all
-// shaders read. It also is where a resize arrives: an event sets the new size and marks this node dirty, and the nodes
-// that read EXTENT in Compile follow in the same batched recompile.
+// The source of every frame: its size, its camera and jitter, and the automaton's step, as the uniform block
+// that all shaders read. It also is where a resize arrives: an event sets the new size and marks this node
+// dirty, and the nodes that read EXTENT in Compile follow in the same batched recompile.
 #pragma once
 
 #include "frame_uniforms.h"
@@ -28,7 +28,8 @@ struct FrameNodeOptions {
 
 class FrameNode final : public gpu::GpuTypedNode<FrameConfig> {
  public:
-  FrameNode(const World& world, const FrameNodeOptions& options) noexcept : world_(world), options_(options) {}
+  FrameNode(const World& world, const FrameNodeOptions& options) noexcept
+      : world_(world), options_(options) {}
 
   graph::PreAllocRequirements GetPreAllocRequirements() const override {
     return {.eventsPerFrame = 1, .declared = true};  // its own NodeDirty after a resize

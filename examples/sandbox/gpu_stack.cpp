@@ -34,14 +34,16 @@ arenas::Result<void> GpuStack::Open(runtime::Runtime& runtime, const GpuStackOpt
 }
 
 std::uint64_t GpuStack::AtlasBytesMax(std::uint64_t wantedBytes) const noexcept {
-  return std::min<std::uint64_t>(wantedBytes, device->Limits().maxStorageBufferRange / kChunkBytes * kChunkBytes);
+  return std::min<std::uint64_t>(wantedBytes,
+                                 device->Limits().maxStorageBufferRange / kChunkBytes * kChunkBytes);
 }
 
 void PrintDevices(const gpu::Instance& instance) {
   for (const gpu::DeviceInfo& info : instance.Devices()) {
-    std::printf("#%" PRIu32 "  %s  %s, Vulkan %u.%u, driver %s %s%s%s\n", info.index, info.name, gpu::ToString(info.type),
-                VK_API_VERSION_MAJOR(info.apiVersion), VK_API_VERSION_MINOR(info.apiVersion), info.driverName,
-                info.driverInfo, info.usable ? "" : "; cannot be used, it lacks ", info.unusableReason);
+    std::printf("#%" PRIu32 "  %s  %s, Vulkan %u.%u, driver %s %s%s%s\n", info.index, info.name,
+                gpu::ToString(info.type), VK_API_VERSION_MAJOR(info.apiVersion),
+                VK_API_VERSION_MINOR(info.apiVersion), info.driverName, info.driverInfo,
+                info.usable ? "" : "; cannot be used, it lacks ", info.unusableReason);
   }
 }
 

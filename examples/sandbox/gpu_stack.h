@@ -1,4 +1,5 @@
-// Everything between the Vulkan loader and the graph, in the order in which it must be made and, backwards, unmade.
+// Everything between the Vulkan loader and the graph, in the order in which it must be made and, backwards,
+// unmade.
 #pragma once
 
 #include <string_view>
@@ -16,8 +17,8 @@ namespace stadial::sandbox {
 struct GpuStackOptions {
   std::string_view device;  // see gpu::Instance::SelectDevice
   bool validation = false;
-  std::uint64_t atlasBytesMax = 0;     // lowered to what the device can bind as one storage buffer
-  std::uint32_t imageEdge = 0;         // pixels; must be possible on the device
+  std::uint64_t atlasBytesMax = 0;  // lowered to what the device can bind as one storage buffer
+  std::uint32_t imageEdge = 0;      // pixels; must be possible on the device
 };
 
 struct GpuStack {

@@ -1,5 +1,5 @@
-// The sandbox: reads the command line, runs the frames, reports. Everything that may go wrong for a user ends in one line
-// on standard error and an exit code (see --help).
+// The sandbox: reads the command line, runs the frames, reports. Everything that may go wrong for a user ends
+// in one line on standard error and an exit code (see --help).
 #include <unistd.h>
 
 #include <cstdio>
@@ -27,7 +27,8 @@ void WriteLog(void*, runtime::LogLevel level, const char* text, std::size_t leng
 }
 
 Result<void> ListDevices() {
-  STADIAL_ASSIGN_OR_RETURN(const runtime::RuntimePtr owner, runtime::Runtime::Create({.name = "sandbox", .kernelWitness = false}));
+  STADIAL_ASSIGN_OR_RETURN(const runtime::RuntimePtr owner,
+                           runtime::Runtime::Create({.name = "sandbox", .kernelWitness = false}));
   STADIAL_ASSIGN_OR_RETURN(const gpu::Owned<gpu::Instance> instance, gpu::Instance::Create(*owner, {}));
   // Says what to install where there is none.
   if (instance->Devices().empty()) {
@@ -40,9 +41,12 @@ Result<void> ListDevices() {
 
 int ExitCodeOf(runtime::AuditVerdict verdict) {
   switch (verdict) {
-    case runtime::AuditVerdict::Pass: return kExitPass;
-    case runtime::AuditVerdict::Fail: return kExitFail;
-    case runtime::AuditVerdict::Incomplete: return kExitIncomplete;
+    case runtime::AuditVerdict::Pass:
+      return kExitPass;
+    case runtime::AuditVerdict::Fail:
+      return kExitFail;
+    case runtime::AuditVerdict::Incomplete:
+      return kExitIncomplete;
   }
   return kExitUnable;
 }
@@ -55,10 +59,13 @@ Result<int> RunSandbox(const Options& options) {
   STADIAL_ASSIGN_OR_RETURN(const std::unique_ptr<SandboxApp> app, SandboxApp::Create(options, log));
   {
     ProgressBar bar(options.frames, isTerminal);
-    STADIAL_RETURN_IF_ERROR(app->Run({.onFrame = [](void* self, std::uint64_t done) { static_cast<ProgressBar*>(self)->Update(done); },
-                                      .self = &bar}));
+    STADIAL_RETURN_IF_ERROR(app->Run(
+        {.onFrame = [](void* self, std::uint64_t done) { static_cast<ProgressBar*>(self)->Update(done); },
+         .self = &bar}));
   }
+  // Said before anything is written, so that a full disk does not swallow it.
   const runtime::AuditReport report = app->Audit();
+  PrintRun(*app, report);
   STADIAL_ASSIGN_OR_RETURN(const std::vector<std::string> pictures, WritePictures(*app));
   if (!options.cellsPath.empty()) {
     STADIAL_ASSIGN_OR_RETURN(const std::span<const std::byte> cells, app->Cells());
@@ -68,7 +75,6 @@ Result<int> RunSandbox(const Options& options) {
     const std::string json = MakeJson(*app, report, pictures);
     STADIAL_RETURN_IF_ERROR(WriteOutput(options.jsonPath, std::as_bytes(std::span(json))));
   }
-  PrintRun(*app, report, pictures);
   return ExitCodeOf(report.verdict);
 }
 
@@ -91,6 +97,8 @@ int main(int argc, char** argv) {
   try {
     return Main(argc, argv);
   } catch (const std::bad_alloc&) {
-    return SayUnable("out of heap memory while setting up; give it more (ulimit -v, ulimit -d) or a smaller scene or --size");
+    return SayUnable(
+        "out of heap memory while setting up; give it more (ulimit -v, ulimit -d) or a smaller scene or "
+        "--size");
   }
 }

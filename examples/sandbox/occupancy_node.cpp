@@ -12,20 +12,24 @@ constexpr DescriptorBinding kBindings[] = {
     {.binding = OccupancyBindings::kCells, .type = DescriptorType::StorageBuffer},
     {.binding = OccupancyBindings::kOccupancy, .type = DescriptorType::StorageBuffer},
 };
-constexpr graph::DescriptorSetRequirement kSets[] = {{.setIndex = 0, .bindings = kBindings, .debugName = "occupancy"}};
+constexpr graph::DescriptorSetRequirement kSets[] = {
+    {.setIndex = 0, .bindings = kBindings, .debugName = "occupancy"}};
 
 }  // namespace
 
-std::span<const graph::DescriptorSetRequirement> OccupancyNode::GetDescriptorRequirements() const { return kSets; }
+std::span<const graph::DescriptorSetRequirement> OccupancyNode::GetDescriptorRequirements() const {
+  return kSets;
+}
 
 gpu::Result<void> OccupancyNode::CreatePipelines(gpu::GpuSetupContext& ctx) {
-  STADIAL_ASSIGN_OR_RETURN(pipeline_,
-                           ctx.pipelines.CreatePipeline({.name = "occupancy", .spirv = kOccupancyCompSpirv, .sets = kSets}));
-  const std::uint64_t words = std::uint64_t{Slots().In(CELLS).slotCount} * kOccupancyWordsPerSlot;
   STADIAL_ASSIGN_OR_RETURN(
-      Slots().Out(OCCUPANCY),
-      ctx.memory.CreateBuffer(
-          {.name = "occupancy", .sizeBytes = words * sizeof(std::uint32_t), .lifetime = gpu::Lifetime::Setup}));
+      pipeline_,
+      ctx.pipelines.CreatePipeline({.name = "occupancy", .spirv = kOccupancyCompSpirv, .sets = kSets}));
+  const std::uint64_t words = std::uint64_t{Slots().In(CELLS).slotCount} * kOccupancyWordsPerSlot;
+  STADIAL_ASSIGN_OR_RETURN(Slots().Out(OCCUPANCY),
+                           ctx.memory.CreateBuffer({.name = "occupancy",
+                                                    .sizeBytes = words * sizeof(std::uint32_t),
+                                                    .lifetime = gpu::Lifetime::Setup}));
   return {};
 }
 

@@ -15,7 +15,9 @@ struct OccupancyConfig : graph::NodeConfig<OccupancyConfig> {
 class OccupancyNode final : public gpu::GpuTypedNode<OccupancyConfig> {
  public:
   std::span<const graph::DescriptorSetRequirement> GetDescriptorRequirements() const override;
-  graph::PreAllocRequirements GetPreAllocRequirements() const override { return {.descriptorSetCount = 1, .declared = true}; }
+  graph::PreAllocRequirements GetPreAllocRequirements() const override {
+    return {.descriptorSetCount = 1, .declared = true};
+  }
   std::uint32_t ReplayPeriod() const override { return kCellBufferCount; }
 
   gpu::Result<void> CreatePipelines(gpu::GpuSetupContext& ctx) override;

@@ -17,7 +17,8 @@ using arenas::ErrorCode;
 using arenas::Result;
 
 constexpr const char* kDescription =
-    "A voxel sandbox whose frames cannot allocate, and which proves it. It loads a MagicaVoxel scene, steps a\n"
+    "A voxel sandbox whose frames cannot allocate, and which proves it. It loads a MagicaVoxel scene, steps "
+    "a\n"
     "falling-sand automaton on a Vulkan device, ray-marches it, accumulates the frames, and writes pictures\n"
     "and an audit. It needs no window and no GPU: without one, the software driver lavapipe draws.";
 
@@ -53,18 +54,25 @@ void DescribeScene(CLI::App& app, Options& options, RawOptions& raw) {
   const auto add = [&](const char* name, std::string& target, const char* type, const char* text) {
     app.add_option(name, target, text)->type_name(type)->group(kGroup);
   };
-  add("--scene", options.scene, "FILE", "a MagicaVoxel .vox file (default: the scene that ships with the program)");
-  add("--sand", raw.sand, "LIST", "palette entries that fall as sand, as in 3,17,40-44 (default: what the file says)");
+  add("--scene", options.scene, "FILE",
+      "a MagicaVoxel .vox file (default: the scene that ships with the program)");
+  add("--sand", raw.sand, "LIST",
+      "palette entries that fall as sand, as in 3,17,40-44 (default: what the file says)");
   add("--water", raw.water, "LIST", "palette entries that flow as water (default: what the file says)");
   add("--stone", raw.stone, "LIST", "palette entries that stand still, whatever the file says");
-  add("--steps-per-frame", raw.steps, "N", "automaton steps in each frame, 0 to 16; 0: nothing moves (default 1)");
-  add("--seed", raw.seed, "N", "seed of the automaton, 0 to 4294967295; equal seeds give equal worlds on\nevery device (default 1)");
+  add("--steps-per-frame", raw.steps, "N",
+      "automaton steps in each frame, 0 to 16; 0: nothing moves (default 1)");
+  add("--seed", raw.seed, "N",
+      "seed of the automaton, 0 to 4294967295; equal seeds give equal worlds on\nevery device (default 1)");
   add("--world-mib", raw.worldMib, "MIB",
-      "memory for cells, 1 to 4096 MiB of each of two buffers; parts of the scene that\nfind no room are left out, and said (default 64)");
+      "memory for cells, 1 to 4096 MiB of each of two buffers; parts of the scene that\nfind no room are "
+      "left out, and said (default 64)");
   add("--camera", options.camera, "SPEC",
-      "yaw,pitch,distance[,fov]: around the middle of the scene; degrees and cells,\ndistance 0: all of it in view (default "
+      "yaw,pitch,distance[,fov]: around the middle of the scene; degrees and cells,\ndistance 0: all of it "
+      "in view (default "
       "305,24,0). Or px,py,pz,tx,ty,tz[,fov]:\nfrom a point towards a point, z up");
-  add("--turn", raw.turn, "DEGREES", "how far the camera goes round in the whole run, -3600 to 3600 (default 0)");
+  add("--turn", raw.turn, "DEGREES",
+      "how far the camera goes round in the whole run, -3600 to 3600 (default 0)");
 }
 
 void DescribeRun(CLI::App& app, Options& options, RawOptions& raw) {
@@ -74,18 +82,23 @@ void DescribeRun(CLI::App& app, Options& options, RawOptions& raw) {
   };
   add("--frames", raw.frames, "N", "frames to run, 1 to 10000000 (default 240)");
   add("--size", raw.size, "WxH", "size of the pictures in pixels, 8x8 to 3840x2160 (default 640x360)");
-  app.add_option("--resize-at", raw.resizes, "from frame FRAME on, pictures have size WxH, as in 100:320x180; up to 16 times")
+  app.add_option("--resize-at", raw.resizes,
+                 "from frame FRAME on, pictures have size WxH, as in 100:320x180; up to 16 times")
       ->type_name("FRAME:WxH")
       ->allow_extra_args(false)
       ->group(kGroup);
-  add("--frames-in-flight", raw.framesInFlight, "N", "frames the program may be ahead of the device, 1 to 8 (default 2)");
-  add("--device", options.device, "NAME", "any part of a device's or driver's name, or #0, #1 as listed (default: the best)");
+  add("--frames-in-flight", raw.framesInFlight, "N",
+      "frames the program may be ahead of the device, 1 to 8 (default 2)");
+  add("--device", options.device, "NAME",
+      "any part of a device's or driver's name, or #0, #1 as listed (default: the best)");
   app.add_flag("--list-devices", options.listDevices, "print the Vulkan devices and exit")->group(kGroup);
   add("--gate", raw.gate, "POLICY",
-      "what happens when a frame allocates or frees outside its arenas: allow, count, report\n(with the stack, on standard "
+      "what happens when a frame allocates or frees outside its arenas: allow, count, report\n(with the "
+      "stack, on standard "
       "error) or trap (the same, then abort) (default trap)");
   app.add_flag("--validation", options.validation,
-               "run under the Vulkan validation layer with synchronization validation; the\nverdict is then at most "
+               "run under the Vulkan validation layer with synchronization validation; the\nverdict is then "
+               "at most "
                "'incomplete' (see exit codes)")
       ->group(kGroup);
 }
@@ -97,16 +110,18 @@ void DescribeOutput(CLI::App& app, Options& options, RawOptions& raw) {
   };
   add("--out", options.outDir, "DIR", "folder for frame_*.png, made if it is not there (default out)");
   add("--save-every", raw.saveEvery, "N",
-      "keep the picture of every N-th frame. Pictures wait in memory taken before the\nfirst frame and are written after the "
+      "keep the picture of every N-th frame. Pictures wait in memory taken before the\nfirst frame and are "
+      "written after the "
       "last one; at most 1 GiB of them\n(default: four frames spread over the run and the last one)");
   add("--json", options.jsonPath, "FILE", "write the audit as JSON, too");
-  add("--cells", options.cellsPath, "FILE", "write the cells after the last frame: a byte each, chunk by chunk, to compare runs");
+  add("--cells", options.cellsPath, "FILE",
+      "write the cells after the last frame: a byte each, chunk by chunk, to compare runs");
   app.add_flag("-h,--help", raw.help, "print this text and exit")->group(kGroup);
 }
 
 Result<void> Convert(const RawOptions& raw, Options& options) {
-  const auto number = [](const char* name, const std::string& text, std::uint64_t min, std::uint64_t max, const char* unit,
-                         auto& target) -> Result<void> {
+  const auto number = [](const char* name, const std::string& text, std::uint64_t min, std::uint64_t max,
+                         const char* unit, auto& target) -> Result<void> {
     if (text.empty()) return {};
     STADIAL_ASSIGN_OR_RETURN(const std::uint64_t value, ParseUnsigned(name, text, min, max, unit));
     target = static_cast<std::remove_reference_t<decltype(target)>>(value);
@@ -114,10 +129,11 @@ Result<void> Convert(const RawOptions& raw, Options& options) {
   };
   STADIAL_RETURN_IF_ERROR(number("--frames", raw.frames, 1, kFramesMax, "frames", options.frames));
   STADIAL_RETURN_IF_ERROR(number("--seed", raw.seed, 0, 0xffffffffu, "as the seed", options.seed));
-  STADIAL_RETURN_IF_ERROR(number("--steps-per-frame", raw.steps, 0, kStepsPerFrameMax, "steps", options.stepsPerFrame));
+  STADIAL_RETURN_IF_ERROR(
+      number("--steps-per-frame", raw.steps, 0, kStepsPerFrameMax, "steps", options.stepsPerFrame));
   STADIAL_RETURN_IF_ERROR(number("--world-mib", raw.worldMib, 1, kWorldMibMax, "MiB", options.worldMib));
-  STADIAL_RETURN_IF_ERROR(number("--frames-in-flight", raw.framesInFlight, kFramesInFlightMin, kFramesInFlightLimit, "frames",
-                                 options.framesInFlight));
+  STADIAL_RETURN_IF_ERROR(number("--frames-in-flight", raw.framesInFlight, kFramesInFlightMin,
+                                 kFramesInFlightLimit, "frames", options.framesInFlight));
   STADIAL_RETURN_IF_ERROR(number("--save-every", raw.saveEvery, 1, kFramesMax, "frames", options.saveEvery));
   if (!raw.size.empty()) {
     STADIAL_ASSIGN_OR_RETURN(options.size, ParseImageSize("--size", raw.size));
@@ -143,13 +159,15 @@ Result<void> Convert(const RawOptions& raw, Options& options) {
 
 Result<void> ConvertResizes(const std::vector<std::string>& texts, Options& options) {
   if (texts.size() > kResizesMax) {
-    return Error::Format(ErrorCode::InvalidArgument, "--resize-at: given %zu times; it takes up to %zu", texts.size(), kResizesMax);
+    return Error::Format(ErrorCode::InvalidArgument, "--resize-at: given %zu times; it takes up to %zu",
+                         texts.size(), kResizesMax);
   }
   for (const std::string& text : texts) {
     STADIAL_ASSIGN_OR_RETURN(const ResizeStep step, ParseResize("--resize-at", text));
     if (step.frame >= options.frames) {
       return Error::Format(ErrorCode::InvalidArgument,
-                           "--resize-at: frame %" PRIu64 " never comes, the run has frames 0 to %" PRIu64 "; raise --frames",
+                           "--resize-at: frame %" PRIu64 " never comes, the run has frames 0 to %" PRIu64
+                           "; raise --frames",
                            step.frame, options.frames - 1);
     }
     options.resizes.push_back(step);
@@ -168,7 +186,8 @@ Result<void> CheckPictures(const Options& options) {
   if (pixelBytes <= kPictureBytesMax) return {};
   const std::uint64_t every = options.saveEvery * (pixelBytes / kPictureBytesMax + 1);
   return Error::Format(ErrorCode::InvalidArgument,
-                       "--save-every: %zu pictures take %" PRIu64 " MiB, which wait in memory until the run ends; at most %" PRIu64
+                       "--save-every: %zu pictures take %" PRIu64
+                       " MiB, which wait in memory until the run ends; at most %" PRIu64
                        " MiB may; save every %" PRIu64 " frames or fewer pixels",
                        kept.size(), pixelBytes >> 20, kPictureBytesMax >> 20, every);
 }
@@ -181,7 +200,8 @@ std::vector<std::uint64_t> PictureFrames(const Options& options) {
   if (options.saveEvery != 0) {
     // Enough to know that it is too many; see CheckPictures.
     const std::uint64_t countMax = kPictureBytesMax / (std::uint64_t{kImageEdgeMin} * kImageEdgeMin * 4) + 1;
-    for (std::uint64_t frame = 0; frame <= last && frames.size() <= countMax; frame += options.saveEvery) frames.push_back(frame);
+    for (std::uint64_t frame = 0; frame <= last && frames.size() <= countMax; frame += options.saveEvery)
+      frames.push_back(frame);
   } else {
     constexpr std::uint64_t kParts = 4;
     for (std::uint64_t part = 0; part < kParts; ++part) frames.push_back(last * part / kParts);

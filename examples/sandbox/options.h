@@ -18,9 +18,10 @@ struct ImageSize {
   bool operator==(const ImageSize&) const = default;
 };
 
-inline constexpr std::uint32_t kImageEdgeMin = 8;       // one work group
+inline constexpr std::uint32_t kImageEdgeMin = 8;  // one work group
 inline constexpr std::uint32_t kImageEdgeMax = 8192;
-inline constexpr std::uint64_t kImagePixelsMax = 3840ull * 2160ull;  // 16 B a pixel in each of four images: 530 MB
+inline constexpr std::uint64_t kImagePixelsMax =
+    3840ull * 2160ull;  // 16 B a pixel in each of four images: 530 MB
 inline constexpr std::uint64_t kFramesMax = 10'000'000;
 inline constexpr std::uint32_t kStepsPerFrameMax = 16;
 inline constexpr std::uint32_t kFramesInFlightMin = 1;
@@ -43,7 +44,7 @@ struct Options {
   std::uint32_t worldMib = 64;  // memory for cells, of each of two buffers
   std::uint32_t seed = 1;
   std::uint32_t stepsPerFrame = 1;  // automaton steps; 0: everything stands still
-  std::string camera = "305,24,0";   // see ParseCamera
+  std::string camera = "305,24,0";  // see ParseCamera
   float turnDegrees = 0.0F;         // how far an orbiting camera turns in the whole run
 
   // Run.
@@ -63,8 +64,8 @@ struct Options {
   std::string cellsPath;        // raw cells after the last frame; empty: none
 };
 
-// What the command line asks for: to run with these options, or to end with this exit code because everything asked for
-// (help, version) has been printed.
+// What the command line asks for: to run with these options, or to end with this exit code because everything
+// asked for (help, version) has been printed.
 struct Command {
   Options options;
   bool isDone = false;

@@ -1,5 +1,5 @@
-// Small, strict readers for the texts of command-line options. They use the heap nowhere and take nothing that they do
-// not understand whole. Errors (InvalidArgument) name the option, the text and what it takes.
+// Small, strict readers for the texts of command-line options. They use the heap nowhere and take nothing
+// that they do not understand whole. Errors (InvalidArgument) name the option, the text and what it takes.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 namespace stadial::sandbox {
 
 // Decimal digits only. `unit` stands in messages ("frames").
-arenas::Result<std::uint64_t> ParseUnsigned(const char* option, std::string_view text, std::uint64_t min, std::uint64_t max,
-                                            const char* unit);
+arenas::Result<std::uint64_t> ParseUnsigned(const char* option, std::string_view text, std::uint64_t min,
+                                            std::uint64_t max, const char* unit);
 // A finite decimal number from -max to max.
 arenas::Result<float> ParseDegrees(const char* option, std::string_view text, float max);
 // "640x360".

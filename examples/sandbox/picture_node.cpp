@@ -7,7 +7,8 @@
 
 namespace stadial::sandbox {
 
-static_assert(kFramesInFlightLimit == runtime::kFramesInFlightMax, "one readback buffer for each frame slot there can be");
+static_assert(kFramesInFlightLimit == runtime::kFramesInFlightMax,
+              "one readback buffer for each frame slot there can be");
 
 gpu::Result<void> PictureNode::Compile(CompileContext&) { return Finish(); }
 

@@ -1,6 +1,6 @@
-// Takes the pictures that are to be kept from the device into the PictureStore, without a frame ever waiting for one:
-// frame f's capture commands copy the pixels into the readback buffer of f's frame slot, and when the slot comes round
-// again, FrameLoop::Begin has seen f complete, so the copy out is a memcpy.
+// Takes the pictures that are to be kept from the device into the PictureStore, without a frame ever waiting
+// for one: frame f's capture commands copy the pixels into the readback buffer of f's frame slot, and when
+// the slot comes round again, FrameLoop::Begin has seen f complete, so the copy out is a memcpy.
 #pragma once
 
 #include <array>
@@ -32,8 +32,8 @@ class PictureNode final : public gpu::GpuTypedNode<PictureConfig> {
   void RecordCapture(gpu::RecordContext& ctx) override;
   void Execute(ExecuteContext& ctx) override;
 
-  // After the last frame, and after a drain: everything that is still in a readback buffer. The first error of any
-  // readback of the run.
+  // After the last frame, and after a drain: everything that is still in a readback buffer. The first error
+  // of any readback of the run.
   gpu::Result<void> Finish();
 
  private:

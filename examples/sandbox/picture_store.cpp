@@ -7,7 +7,9 @@
 namespace stadial::sandbox {
 namespace {
 
-std::size_t PixelBytes(const ImageSize& size) noexcept { return std::size_t{size.width} * size.height * kPixelBytes; }
+std::size_t PixelBytes(const ImageSize& size) noexcept {
+  return std::size_t{size.width} * size.height * kPixelBytes;
+}
 
 }  // namespace
 

@@ -1,8 +1,9 @@
-// Where pictures wait until the run is over: memory carved in Setup for exactly the frames that are to be kept, so that a
-// frame copies and nothing else. Files are written after the last frame.
+// Where pictures wait until the run is over: memory carved in Setup for exactly the frames that are to be
+// kept, so that a frame copies and nothing else. Files are written after the last frame.
 //
-// Growth: none. Exhaustion: impossible in a run, the sizes are known before it (CheckPictures bounds them). Alignment: 16.
-// Destructors: none. Threads: the frame thread. Invalidation: pixels stay valid as long as the runtime.
+// Growth: none. Exhaustion: impossible in a run, the sizes are known before it (CheckPictures bounds them).
+// Alignment: 16. Destructors: none. Threads: the frame thread. Invalidation: pixels stay valid as long as the
+// runtime.
 #pragma once
 
 #include <cstdint>

@@ -44,12 +44,13 @@ void ProgressBar::Draw(std::uint64_t framesDone, std::uint64_t nowNs) noexcept {
   bar[kBarCells] = '\0';
   const std::uint64_t elapsedMs = std::max<std::uint64_t>((nowNs - startNs_) / (kNsPerSecond / 1000), 1);
   const std::uint64_t tenthsPerSecond = framesDone * 10'000 / elapsedMs;
-  const std::uint64_t secondsLeft = framesDone == 0 ? 0 : elapsedMs * (frames_ - framesDone) / framesDone / 1000;
+  const std::uint64_t secondsLeft =
+      framesDone == 0 ? 0 : elapsedMs * (frames_ - framesDone) / framesDone / 1000;
   char line[160];
-  const int length =
-      std::snprintf(line, sizeof line, "\r[%s] frame %" PRIu64 "/%" PRIu64 ", %" PRIu64 ".%" PRIu64 " a second, %" PRIu64
-                                       " s left \x1b[K",
-                    bar, framesDone, frames_, tenthsPerSecond / 10, tenthsPerSecond % 10, secondsLeft);
+  const int length = std::snprintf(
+      line, sizeof line,
+      "\r[%s] frame %" PRIu64 "/%" PRIu64 ", %" PRIu64 ".%" PRIu64 " a second, %" PRIu64 " s left \x1b[K",
+      bar, framesDone, frames_, tenthsPerSecond / 10, tenthsPerSecond % 10, secondsLeft);
   WriteAll(line, std::min(static_cast<std::size_t>(length), sizeof line - 1));
   isDrawn_ = true;
 }

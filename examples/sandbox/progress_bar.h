@@ -1,5 +1,5 @@
-// One line on a terminal that says how far a run is and when it will be done. Quiet everywhere else. Fixed buffers and
-// write(2): it allocates nothing, and is called between two frames, never inside one.
+// One line on a terminal that says how far a run is and when it will be done. Quiet everywhere else. Fixed
+// buffers and write(2): it allocates nothing, and is called between two frames, never inside one.
 #pragma once
 
 #include <cstdint>

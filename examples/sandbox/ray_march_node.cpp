@@ -17,24 +17,28 @@ constexpr DescriptorBinding kBindings[] = {
     {.binding = RayMarchBindings::kSlotLights, .type = DescriptorType::StorageBuffer},
     {.binding = RayMarchBindings::kColour, .type = DescriptorType::StorageImage},
 };
-constexpr graph::DescriptorSetRequirement kSets[] = {{.setIndex = 0, .bindings = kBindings, .debugName = "ray march"}};
+constexpr graph::DescriptorSetRequirement kSets[] = {
+    {.setIndex = 0, .bindings = kBindings, .debugName = "ray march"}};
 
 }  // namespace
 
-std::span<const graph::DescriptorSetRequirement> RayMarchNode::GetDescriptorRequirements() const { return kSets; }
+std::span<const graph::DescriptorSetRequirement> RayMarchNode::GetDescriptorRequirements() const {
+  return kSets;
+}
 
 gpu::Result<void> RayMarchNode::CreatePipelines(gpu::GpuSetupContext& ctx) {
-  STADIAL_ASSIGN_OR_RETURN(pipeline_,
-                           ctx.pipelines.CreatePipeline({.name = "ray march", .spirv = kRayMarchCompSpirv, .sets = kSets}));
+  STADIAL_ASSIGN_OR_RETURN(pipeline_, ctx.pipelines.CreatePipeline(
+                                          {.name = "ray march", .spirv = kRayMarchCompSpirv, .sets = kSets}));
   return {};
 }
 
 gpu::Result<void> RayMarchNode::CreateResources(gpu::GpuResourceContext& ctx) {
   const ImageSize& size = Slots().In(EXTENT);
-  STADIAL_ASSIGN_OR_RETURN(Slots().Out(COLOUR), ctx.memory.CreateImage({.name = "colour",
-                                                                        .format = VK_FORMAT_R32G32B32A32_SFLOAT,
-                                                                        .width = size.width,
-                                                                        .height = size.height}));
+  STADIAL_ASSIGN_OR_RETURN(Slots().Out(COLOUR),
+                           ctx.memory.CreateImage({.name = "colour",
+                                                   .format = VK_FORMAT_R32G32B32A32_SFLOAT,
+                                                   .width = size.width,
+                                                   .height = size.height}));
   return {};
 }
 

@@ -1,4 +1,5 @@
-// Draws the world: one ray per pixel, jittered within it, with sun, shadow, sky and glow. Linear light, no accumulation.
+// Draws the world: one ray per pixel, jittered within it, with sun, shadow, sky and glow. Linear light, no
+// accumulation.
 #pragma once
 
 #include "cell_buffers.h"
@@ -23,7 +24,9 @@ struct RayMarchConfig : graph::NodeConfig<RayMarchConfig> {
 class RayMarchNode final : public gpu::GpuTypedNode<RayMarchConfig> {
  public:
   std::span<const graph::DescriptorSetRequirement> GetDescriptorRequirements() const override;
-  graph::PreAllocRequirements GetPreAllocRequirements() const override { return {.descriptorSetCount = 1, .declared = true}; }
+  graph::PreAllocRequirements GetPreAllocRequirements() const override {
+    return {.descriptorSetCount = 1, .declared = true};
+  }
   std::uint32_t ReplayPeriod() const override { return kCellBufferCount; }
 
   gpu::Result<void> CreatePipelines(gpu::GpuSetupContext& ctx) override;

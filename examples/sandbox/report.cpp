@@ -17,8 +17,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Error CannotWrite(const char* option, const std::string& path, const char* why) {
-  return Error::Format(ErrorCode::Io, "%s: cannot write '%.200s': %s; name a place you may write to", option, path.c_str(),
-                       why);
+  return Error::Format(ErrorCode::Io, "%s: cannot write '%.200s': %s; name a place you may write to", option,
+                       path.c_str(), why);
 }
 
 Result<void> PrepareFile(const char* option, const std::string& path) {
@@ -56,14 +56,18 @@ Json HostMemoryJson(const gpu::HostMemoryStats& stats) {
                                                                  {"frees", phase.frees},
                                                                  {"refusals", phase.refusals}};
   }
-  return {{"phases", phases}, {"live_blocks", stats.liveBlocks}, {"live_bytes", stats.liveBytes}, {"peak_bytes", stats.peakBytes}};
+  return {{"phases", phases},
+          {"live_blocks", stats.liveBlocks},
+          {"live_bytes", stats.liveBytes},
+          {"peak_bytes", stats.peakBytes}};
 }
 
 Json RunJson(const SandboxApp& app, const std::vector<std::string>& pictures) {
   const Options& options = app.GetOptions();
   const gpu::SubmitThreadStats submit = app.SubmitStats();
   Json resizes = Json::array();
-  for (const ResizeStep& step : options.resizes) resizes.push_back({{"frame", step.frame}, {"size", ToJson(step.size)}});
+  for (const ResizeStep& step : options.resizes)
+    resizes.push_back({{"frame", step.frame}, {"size", ToJson(step.size)}});
   return {{"scene", options.scene},
           {"device", app.GetDevice().Name()},
           {"size", ToJson(options.size)},
@@ -85,7 +89,10 @@ Json RunJson(const SandboxApp& app, const std::vector<std::string>& pictures) {
           {"gpu_bytes", app.GpuMemoryInUse().Stats().takenBytes},
           {"driver_host_memory", HostMemoryJson(app.HostStats())},
           {"submit_thread",
-           {{"submits", submit.submits}, {"waits", submit.waits}, {"polls", submit.polls}, {"wakes", submit.wakes}}},
+           {{"submits", submit.submits},
+            {"waits", submit.waits},
+            {"polls", submit.polls},
+            {"wakes", submit.wakes}}},
           {"world", WorldJson(app.GetWorld())},
           {"pictures", pictures}};
 }
@@ -96,7 +103,8 @@ Result<void> PrepareOutputs(const Options& options) {
   std::error_code error;
   std::filesystem::create_directories(options.outDir, error);
   if (error) return CannotWrite("--out", options.outDir, error.message().c_str());
-  if (::access(options.outDir.c_str(), W_OK | X_OK) != 0) return CannotWrite("--out", options.outDir, std::strerror(errno));
+  if (::access(options.outDir.c_str(), W_OK | X_OK) != 0)
+    return CannotWrite("--out", options.outDir, std::strerror(errno));
   STADIAL_RETURN_IF_ERROR(PrepareFile("--json", options.jsonPath));
   return PrepareFile("--cells", options.cellsPath);
 }
@@ -109,36 +117,42 @@ Result<std::vector<std::string>> WritePictures(const SandboxApp& app) {
     std::snprintf(name, sizeof name, "frame_%06" PRIu64 ".png", picture.frame);
     const std::string path = (std::filesystem::path(app.GetOptions().outDir) / name).string();
     // Arena memory is aligned to 16, so the bytes may be read as the words the tone mapper wrote.
-    const std::span words(reinterpret_cast<const std::uint32_t*>(picture.pixels.data()), picture.pixels.size() / 4);
+    const std::span words(reinterpret_cast<const std::uint32_t*>(picture.pixels.data()),
+                          picture.pixels.size() / 4);
     STADIAL_RETURN_IF_ERROR(WritePng(path.c_str(), picture.size.width, picture.size.height, words));
+    std::printf("picture        %s\n", path.c_str());
     paths.push_back(path);
   }
   return paths;
 }
 
-std::string MakeJson(const SandboxApp& app, const runtime::AuditReport& report, const std::vector<std::string>& pictures) {
+std::string MakeJson(const SandboxApp& app, const runtime::AuditReport& report,
+                     const std::vector<std::string>& pictures) {
   Json json = Json::parse(runtime::ToJson(report));
   json["run"] = RunJson(app, pictures);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 
-void PrintRun(const SandboxApp& app, const runtime::AuditReport& report, const std::vector<std::string>& pictures) {
+void PrintRun(const SandboxApp& app, const runtime::AuditReport& report) {
   const Options& options = app.GetOptions();
   const WorldStatistics& world = app.GetWorld().Statistics();
   std::printf("%" PRIu64 " frames of %s at %" PRIu32 "x%" PRIu32 " on %s\n", options.frames,
-              options.scene.empty() ? "the built-in scene" : options.scene.c_str(), options.size.width, options.size.height,
-              app.GetDevice().Name());
-  std::printf("  world    %" PRIu64 " cells in %" PRIu32 " chunks: %" PRIu64 " sand, %" PRIu64 " water; %" PRIu32 " lights\n",
+              options.scene.empty() ? "the built-in scene" : options.scene.c_str(), options.size.width,
+              options.size.height, app.GetDevice().Name());
+  std::printf("  world    %" PRIu64 " cells in %" PRIu32 " chunks: %" PRIu64 " sand, %" PRIu64
+              " water; %" PRIu32 " lights\n",
               world.cells, world.residentChunks, world.sandCells, world.waterCells, world.lights);
-  std::printf("  graph    %" PRIu32 " nodes, %" PRIu32 " barriers a frame, recorded %" PRIu32 " times, recompiled %" PRIu32
-              " times\n",
-              app.Graph().NodeCount(), app.Executor().BarriersPerFrame(), app.Executor().ReplayPeriod(), app.RecompileCount());
-  std::printf("  time     %.1f s to set up, %.1f s for the frames (%.1f a second)\n", app.SetupSeconds(), app.FrameSeconds(),
-              static_cast<double>(options.frames) / app.FrameSeconds());
+  std::printf("  graph    %" PRIu32 " nodes, %" PRIu32 " barriers a frame, recorded %" PRIu32
+              " times, recompiled %" PRIu32 " times\n",
+              app.Graph().NodeCount(), app.Executor().BarriersPerFrame(), app.Executor().ReplayPeriod(),
+              app.RecompileCount());
+  std::printf("  time     %.1f s to set up, %.1f s for the frames (%.1f a second)\n", app.SetupSeconds(),
+              app.FrameSeconds(), static_cast<double>(options.frames) / app.FrameSeconds());
   runtime::PrintAudit(report, stdout);
-  for (const std::string& path : pictures) std::printf("picture: %s\n", path.c_str());
 }
 
-Result<void> WriteOutput(const std::string& path, std::span<const std::byte> bytes) { return SaveFile(path.c_str(), bytes); }
+Result<void> WriteOutput(const std::string& path, std::span<const std::byte> bytes) {
+  return SaveFile(path.c_str(), bytes);
+}
 
 }  // namespace stadial::sandbox

@@ -54,8 +54,8 @@ Result<void> SandboxApp::Initialize() {
     const ImageSize size = SizeOfFrame(options_, frame);
     edge = std::max({edge, size.width, size.height});
   }
-  STADIAL_RETURN_IF_ERROR(
-      gpu_.Open(*runtime_, {.device = options_.device, .validation = options_.validation, .imageEdge = edge}));
+  STADIAL_RETURN_IF_ERROR(gpu_.Open(
+      *runtime_, {.device = options_.device, .validation = options_.validation, .imageEdge = edge}));
   STADIAL_RETURN_IF_ERROR(LoadWorld());
   STADIAL_RETURN_IF_ERROR(BuildGraph());
   return CompileGraph();
@@ -83,8 +83,10 @@ Result<void> SandboxApp::LoadWorld() {
   wanted.atlasBytesMax = static_cast<std::size_t>(gpu_.AtlasBytesMax(std::uint64_t{options_.worldMib} << 20));
   wanted.rules = options_.rules;
   STADIAL_ASSIGN_OR_RETURN(world_, World::Build(scene_, wanted, SceneName(options_)));
-  for (const std::string& warning : scene_.warnings) log_.Format(runtime::LogLevel::Warning, "%s", warning.c_str());
-  for (const std::string& warning : world_.Warnings()) log_.Format(runtime::LogLevel::Warning, "%s", warning.c_str());
+  for (const std::string& warning : scene_.warnings)
+    log_.Format(runtime::LogLevel::Warning, "%s", warning.c_str());
+  for (const std::string& warning : world_.Warnings())
+    log_.Format(runtime::LogLevel::Warning, "%s", warning.c_str());
   scene_ = {};
   return {};
 }
@@ -103,9 +105,11 @@ Result<FrameNodeOptions> SandboxApp::ChooseCamera(std::uint32_t stepsPerFrame) c
 
 Result<void> SandboxApp::BuildGraph() {
   pictures_ = PictureStore(runtime_->SetupArena(), options_);
-  // The history's floor is 1 frame: the accumulation is a recurrence, and deeper history would only be images that
-  // nobody reads.
-  STADIAL_ASSIGN_OR_RETURN(graph_, graph::RenderGraph::Create(*runtime_, {.name = "sandbox", .nodesMax = 16, .historyFramesMin = 1}));
+  // The history's floor is 1 frame: the accumulation is a recurrence, and deeper history would only be images
+  // that nobody reads.
+  STADIAL_ASSIGN_OR_RETURN(
+      graph_,
+      graph::RenderGraph::Create(*runtime_, {.name = "sandbox", .nodesMax = 16, .historyFramesMin = 1}));
   const std::uint32_t steps = world_.Materials().HasMovable() ? options_.stepsPerFrame : 0;
   STADIAL_ASSIGN_OR_RETURN(const FrameNodeOptions frameOptions, ChooseCamera(steps));
 
@@ -153,8 +157,8 @@ Result<void> SandboxApp::BuildGraph() {
 }
 
 Result<void> SandboxApp::CompileGraph() {
-  STADIAL_ASSIGN_OR_RETURN(executor_,
-                           gpu::GpuExecutor::Create(*gpu_.memory, *gpu_.submit, *gpu_.pipelines, *graph_, {}));
+  STADIAL_ASSIGN_OR_RETURN(
+      executor_, gpu::GpuExecutor::Create(*gpu_.memory, *gpu_.submit, *gpu_.pipelines, *graph_, {}));
   STADIAL_RETURN_IF_ERROR(graph_->Setup());
   STADIAL_RETURN_IF_ERROR(runtime_->SealSetup());
   STADIAL_RETURN_IF_ERROR(graph_->Compile());
@@ -175,7 +179,8 @@ Result<void> SandboxApp::Run(const FrameObserver& observer) {
   return picture_->Finish();
 }
 
-// Between Begin and End the gate is closed: nothing here may allocate, and with --gate trap nothing could and live.
+// Between Begin and End the gate is closed: nothing here may allocate, and with --gate trap nothing could and
+// live.
 Result<void> SandboxApp::RunFrame(std::uint64_t index) {
   STADIAL_ASSIGN_OR_RETURN(runtime::FrameContext* const frame, runtime_->Frames().Begin());
   EmitResizesFor(index + 1);
@@ -195,8 +200,8 @@ Result<void> SandboxApp::Recompile() {
   return executor_->Prepare();
 }
 
-// As a window would: an event, whenever it happens. It is handled in this frame and takes effect at the compile point
-// behind it.
+// As a window would: an event, whenever it happens. It is handled in this frame and takes effect at the
+// compile point behind it.
 void SandboxApp::EmitResizesFor(std::uint64_t frame) {
   for (const ResizeStep& step : options_.resizes) {
     if (step.frame != frame) continue;
@@ -219,7 +224,8 @@ runtime::AuditReport SandboxApp::Audit() {
 }
 
 Result<std::span<const std::byte>> SandboxApp::Cells() {
-  STADIAL_ASSERT_ALWAYS(cells_, "Options::cellsPath was empty: the graph has no node that reads the cells back");
+  STADIAL_ASSERT_ALWAYS(cells_,
+                        "Options::cellsPath was empty: the graph has no node that reads the cells back");
   return cells_->Read(*gpu_.submit);
 }
 

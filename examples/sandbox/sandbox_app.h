@@ -1,12 +1,12 @@
-// The sandbox as an object: everything from the runtime to the last frame. main.cpp drives it for a user, the picture
-// tests drive it for themselves.
+// The sandbox as an object: everything from the runtime to the last frame. main.cpp drives it for a user, the
+// picture tests drive it for themselves.
 //
 //   auto app = SandboxApp::Create(options, log).Value();   // Setup and Compile: scene, device, graph, plan
 //   app->Run();                                            // the frames, then a drain
 //   app->Audit();  app->Pictures();  app->Cells();         // what came of them
 //
-// Memory: the heap in Setup (scene, world), the runtime's region from then on. Threads: one, which becomes the runtime's
-// frame thread.
+// Memory: the heap in Setup (scene, world), the runtime's region from then on. Threads: one, which becomes
+// the runtime's frame thread.
 #pragma once
 
 #include <memory>

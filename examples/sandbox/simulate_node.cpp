@@ -1,7 +1,7 @@
 #include "simulate_node.h"
 
-#include "canary.h"
 #include "automaton.comp.h"
+#include "canary.h"
 #include "stadial/runtime/frame_loop.h"
 
 namespace stadial::sandbox {
@@ -23,13 +23,16 @@ constexpr graph::DescriptorSetRequirement kSets[] = {
 
 }  // namespace
 
-std::span<const graph::DescriptorSetRequirement> SimulateNode::GetDescriptorRequirements() const { return kSets; }
+std::span<const graph::DescriptorSetRequirement> SimulateNode::GetDescriptorRequirements() const {
+  return kSets;
+}
 
 gpu::Result<void> SimulateNode::CreatePipelines(gpu::GpuSetupContext& ctx) {
-  STADIAL_ASSIGN_OR_RETURN(pipeline_, ctx.pipelines.CreatePipeline({.name = "automaton",
-                                                                    .spirv = kAutomatonCompSpirv,
-                                                                    .sets = kSets,
-                                                                    .pushConstantBytes = sizeof(AutomatonPush)}));
+  STADIAL_ASSIGN_OR_RETURN(pipeline_,
+                           ctx.pipelines.CreatePipeline({.name = "automaton",
+                                                         .spirv = kAutomatonCompSpirv,
+                                                         .sets = kSets,
+                                                         .pushConstantBytes = sizeof(AutomatonPush)}));
   Slots().Out(STEPPED) = Slots().In(CELLS);
   return {};
 }
@@ -40,8 +43,8 @@ void SimulateNode::WriteDescriptors(gpu::GpuDescriptorContext& ctx) {
   for (std::uint32_t from = 0; from < kCellBufferCount; ++from) {
     const VkDescriptorSet set = ctx.Set(0, from);
     ctx.writer
-        .UniformBuffer(set, AutomatonBindings::kFrame, uniforms.GetBuffer(), uniforms.OffsetBytes(ctx.frameSlot),
-                       sizeof(FrameUniforms))
+        .UniformBuffer(set, AutomatonBindings::kFrame, uniforms.GetBuffer(),
+                       uniforms.OffsetBytes(ctx.frameSlot), sizeof(FrameUniforms))
         .StorageBuffer(set, AutomatonBindings::kChunkTable, Slots().In(CHUNK_TABLE))
         .StorageBuffer(set, AutomatonBindings::kSlotChunks, Slots().In(SLOT_CHUNKS))
         .StorageBuffer(set, AutomatonBindings::kCellsIn, cells.buffers[from])

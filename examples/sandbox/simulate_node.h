@@ -13,7 +13,8 @@ struct SimulateConfig : graph::NodeConfig<SimulateConfig> {
   INPUT_SLOT(CELLS, CellBuffers, SlotRole::Descriptor);
   INPUT_SLOT(CHUNK_TABLE, gpu::Buffer, SlotRole::Descriptor);
   INPUT_SLOT(SLOT_CHUNKS, gpu::Buffer, SlotRole::Descriptor);
-  OUTPUT_SLOT(STEPPED, CellBuffers, SlotRole::Descriptor);  // the same buffers, once the frame's passes are done
+  OUTPUT_SLOT(STEPPED, CellBuffers,
+              SlotRole::Descriptor);  // the same buffers, once the frame's passes are done
 };
 
 class SimulateNode final : public gpu::GpuTypedNode<SimulateConfig> {

@@ -1,7 +1,7 @@
 #include "taa_node.h"
 
-#include "taa.comp.h"
 #include "stadial/runtime/frame_loop.h"
+#include "taa.comp.h"
 
 namespace stadial::sandbox {
 namespace {
@@ -18,7 +18,8 @@ constexpr DescriptorBinding kBindings[] = {
     {.binding = TaaBindings::kHistoryIn, .type = DescriptorType::StorageImage},
     {.binding = TaaBindings::kHistoryOut, .type = DescriptorType::StorageImage},
 };
-constexpr graph::DescriptorSetRequirement kSets[] = {{.setIndex = 0, .bindings = kBindings, .debugName = "taa"}};
+constexpr graph::DescriptorSetRequirement kSets[] = {
+    {.setIndex = 0, .bindings = kBindings, .debugName = "taa"}};
 
 }  // namespace
 
@@ -38,21 +39,22 @@ gpu::Result<void> TaaNode::Compile(CompileContext& ctx) {
     accumulated_ = {};
   }
   const ImageSize& size = ctx.In(EXTENT);
-  STADIAL_ASSIGN_OR_RETURN(
-      accumulated_, ctx.Resources().Create({.kind = graph::ResourceKind::Image,
-                                            .name = "accumulated",
-                                            .sizeBytes = std::uint64_t{size.width} * size.height * kTexelBytes,
-                                            .width = size.width,
-                                            .height = size.height,
-                                            .format = kFormat,
-                                            .copies = History().Depth()}));
+  STADIAL_ASSIGN_OR_RETURN(accumulated_, ctx.Resources().Create({.kind = graph::ResourceKind::Image,
+                                                                 .name = "accumulated",
+                                                                 .sizeBytes = std::uint64_t{size.width} *
+                                                                              size.height * kTexelBytes,
+                                                                 .width = size.width,
+                                                                 .height = size.height,
+                                                                 .format = kFormat,
+                                                                 .copies = History().Depth()}));
   return {};
 }
 
 gpu::Result<void> TaaNode::CreatePipelines(gpu::GpuSetupContext& ctx) {
-  STADIAL_ASSIGN_OR_RETURN(pipeline_, ctx.pipelines.CreatePipeline({.name = "taa", .spirv = kTaaCompSpirv, .sets = kSets}));
-  STADIAL_ASSIGN_OR_RETURN(uniforms_, gpu::UniformRing::Create(ctx.memory, "taa uniforms", sizeof(FrameUniforms),
-                                                               ctx.framesInFlight));
+  STADIAL_ASSIGN_OR_RETURN(
+      pipeline_, ctx.pipelines.CreatePipeline({.name = "taa", .spirv = kTaaCompSpirv, .sets = kSets}));
+  STADIAL_ASSIGN_OR_RETURN(uniforms_, gpu::UniformRing::Create(ctx.memory, "taa uniforms",
+                                                               sizeof(FrameUniforms), ctx.framesInFlight));
   return {};
 }
 

@@ -1,6 +1,6 @@
-// Temporal accumulation: blends the frame just drawn with the accumulated picture of the frame before, which the node
-// keeps in its timeline history. Whether there is such a picture (first frame, resize) is the timeline's to know; the
-// shader learns it from a flag in the node's own uniforms.
+// Temporal accumulation: blends the frame just drawn with the accumulated picture of the frame before, which
+// the node keeps in its timeline history. Whether there is such a picture (first frame, resize) is the
+// timeline's to know; the shader learns it from a flag in the node's own uniforms.
 #pragma once
 
 #include "options.h"

@@ -13,15 +13,18 @@ constexpr DescriptorBinding kBindings[] = {
     {.binding = TonemapBindings::kColour, .type = DescriptorType::StorageImage},
     {.binding = TonemapBindings::kPixels, .type = DescriptorType::StorageBuffer},
 };
-constexpr graph::DescriptorSetRequirement kSets[] = {{.setIndex = 0, .bindings = kBindings, .debugName = "tonemap"}};
+constexpr graph::DescriptorSetRequirement kSets[] = {
+    {.setIndex = 0, .bindings = kBindings, .debugName = "tonemap"}};
 
 }  // namespace
 
-std::span<const graph::DescriptorSetRequirement> TonemapNode::GetDescriptorRequirements() const { return kSets; }
+std::span<const graph::DescriptorSetRequirement> TonemapNode::GetDescriptorRequirements() const {
+  return kSets;
+}
 
 gpu::Result<void> TonemapNode::CreatePipelines(gpu::GpuSetupContext& ctx) {
-  STADIAL_ASSIGN_OR_RETURN(pipeline_,
-                           ctx.pipelines.CreatePipeline({.name = "tonemap", .spirv = kTonemapCompSpirv, .sets = kSets}));
+  STADIAL_ASSIGN_OR_RETURN(pipeline_, ctx.pipelines.CreatePipeline(
+                                          {.name = "tonemap", .spirv = kTonemapCompSpirv, .sets = kSets}));
   return {};
 }
 
@@ -29,7 +32,8 @@ gpu::Result<void> TonemapNode::CreateResources(gpu::GpuResourceContext& ctx) {
   const ImageSize& size = Slots().In(EXTENT);
   STADIAL_ASSIGN_OR_RETURN(
       Slots().Out(PIXELS),
-      ctx.memory.CreateBuffer({.name = "pixels", .sizeBytes = std::uint64_t{size.width} * size.height * kPixelBytes}));
+      ctx.memory.CreateBuffer(
+          {.name = "pixels", .sizeBytes = std::uint64_t{size.width} * size.height * kPixelBytes}));
   return {};
 }
 

@@ -25,7 +25,9 @@ class TonemapNode final : public gpu::GpuTypedNode<TonemapConfig> {
   explicit TonemapNode(const graph::TimelineNode& source) noexcept : source_(source) {}
 
   std::span<const graph::DescriptorSetRequirement> GetDescriptorRequirements() const override;
-  graph::PreAllocRequirements GetPreAllocRequirements() const override { return {.descriptorSetCount = 1, .declared = true}; }
+  graph::PreAllocRequirements GetPreAllocRequirements() const override {
+    return {.descriptorSetCount = 1, .declared = true};
+  }
   std::uint32_t ReplayPeriod() const override { return source_.History().Depth(); }
 
   gpu::Result<void> CreatePipelines(gpu::GpuSetupContext& ctx) override;

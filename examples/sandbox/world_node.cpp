@@ -31,10 +31,11 @@ gpu::Result<void> WorldNode::CreatePipelines(gpu::GpuSetupContext& ctx) {
   STADIAL_ASSIGN_OR_RETURN(cells.buffers[0],
                            MakeTable(ctx.memory, uploader_, "cells 0", std::as_bytes(world_.Cells())));
   // The other buffer is written whole by the first pass before anything reads it.
-  STADIAL_ASSIGN_OR_RETURN(cells.buffers[1], ctx.memory.CreateBuffer({.name = "cells 1",
-                                                                      .sizeBytes = world_.Cells().size_bytes(),
-                                                                      .usage = kStorage,
-                                                                      .lifetime = gpu::Lifetime::Setup}));
+  STADIAL_ASSIGN_OR_RETURN(cells.buffers[1],
+                           ctx.memory.CreateBuffer({.name = "cells 1",
+                                                    .sizeBytes = world_.Cells().size_bytes(),
+                                                    .usage = kStorage,
+                                                    .lifetime = gpu::Lifetime::Setup}));
   STADIAL_ASSIGN_OR_RETURN(Slots().Out(CHUNK_TABLE), MakeTable(ctx.memory, uploader_, "chunk table",
                                                                std::as_bytes(world_.ChunkTable())));
   STADIAL_ASSIGN_OR_RETURN(Slots().Out(SLOT_CHUNKS), MakeTable(ctx.memory, uploader_, "slot chunks",

@@ -1,5 +1,5 @@
-// The world on the device: a node that only produces. It uploads the chunk atlas and its tables once, before the first
-// frame; they live as long as the program, through every resize.
+// The world on the device: a node that only produces. It uploads the chunk atlas and its tables once, before
+// the first frame; they live as long as the program, through every resize.
 #pragma once
 
 #include "cell_buffers.h"

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "driver_call.h"
+#include "stadial/arenas/virtual_memory.h"
 #include "stadial/gpu/readback.h"
 #include "stadial/gpu/uniform_ring.h"
 #include "stadial/gpu/upload.h"
@@ -113,6 +114,12 @@ Result<Readback> Readback::Create(GpuMemory& memory, const char* name, VkDeviceS
       readback.buffer_,
       memory.CreateBuffer(
           {.name = name, .sizeBytes = bytes, .usage = 0, .use = MemoryUse::Readback, .lifetime = lifetime}));
+  // A first touch in a frame would be a page fault on the frame thread, on drivers that map lazily. Read, not written:
+  // in memory that is not coherent a written line could later come back over what the GPU wrote.
+  const std::size_t pageBytes = arenas::PageSize();
+  for (VkDeviceSize at = 0; at < readback.buffer_.sizeBytes; at += pageBytes) {
+    static_cast<void>(*static_cast<const volatile std::byte*>(readback.buffer_.mapped + at));
+  }
   return readback;
 }
 

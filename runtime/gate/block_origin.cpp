@@ -19,11 +19,13 @@ constinit std::atomic<std::uint64_t> foreignBlocks{0};
 
 namespace {
 
-// mimalloc 2.x finds a block's segment by masking the address, so a stretch of this size is its own whole or not at all.
+// mimalloc 2.x finds a block's segment by masking the address, so a stretch of this size is its own whole or
+// not at all.
 constexpr unsigned kStretchShift = 25;
 // Blocks outside the hinted range are rare and large: 4,096 stretches are 128 GiB of them.
 constexpr std::size_t kStretchesMax = 4096;
-constinit std::atomic<std::uintptr_t> stretches[kStretchesMax] = {};  // stretch number, 0: free; never removed
+constinit std::atomic<std::uintptr_t> stretches[kStretchesMax] =
+    {};  // stretch number, 0: free; never removed
 
 std::uintptr_t StretchOf(const void* block) noexcept {
   // A block may begin exactly where a stretch ends: its segment is the one before.
@@ -35,14 +37,16 @@ static_assert(kStretchesMax == std::size_t{1} << 12, "HomeOf keeps the top 12 of
 bool IsRemembered(const void* block) noexcept {
   const std::uintptr_t stretch = StretchOf(block);
   for (std::size_t probe = 0; probe < kStretchesMax; ++probe) {
-    const std::uintptr_t seen = stretches[(HomeOf(stretch) + probe) % kStretchesMax].load(std::memory_order_acquire);
+    const std::uintptr_t seen =
+        stretches[(HomeOf(stretch) + probe) % kStretchesMax].load(std::memory_order_acquire);
     if (seen == stretch) return true;
     if (seen == 0) return false;
   }
   return false;
 }
 
-// glibc keeps two words in front of each block: the size of the chunk before, and its own size with three flags.
+// glibc keeps two words in front of each block: the size of the chunk before, and its own size with three
+// flags.
 constexpr std::uintptr_t kChunkFromMmap = 2;
 constexpr std::uintptr_t kChunkOfThreadArena = 4;
 constexpr std::uintptr_t kChunkFlags = 7;
@@ -65,7 +69,8 @@ bool ReadSafely(std::uintptr_t from, void* to, std::size_t bytes) noexcept {
 bool IsCLibraryBlock(const void* block) noexcept {
   const auto at = reinterpret_cast<std::uintptr_t>(block);
   // The program break is glibc's alone: mimalloc maps.
-  if (at >= reinterpret_cast<std::uintptr_t>(&end) && at < reinterpret_cast<std::uintptr_t>(sbrk(0))) return true;
+  if (at >= reinterpret_cast<std::uintptr_t>(&end) && at < reinterpret_cast<std::uintptr_t>(sbrk(0)))
+    return true;
   std::uintptr_t chunk[2];
   if (at % 16 != 0 || !ReadSafely(at - sizeof chunk, chunk, sizeof chunk)) return false;
   const std::uintptr_t sizeBytes = chunk[1] & ~kChunkFlags;
@@ -78,7 +83,8 @@ bool IsCLibraryBlock(const void* block) noexcept {
   const std::uintptr_t heapAt = at & ~(kThreadHeapBytes - 1);
   ThreadHeap heap{};
   if (!ReadSafely(heapAt, &heap, sizeof heap)) return false;
-  return heap.arena != 0 && heap.sizeBytes <= kThreadHeapBytes && (heap.sizeBytes & kPageMask) == 0 && at < heapAt + heap.sizeBytes;
+  return heap.arena != 0 && heap.sizeBytes <= kThreadHeapBytes && (heap.sizeBytes & kPageMask) == 0 &&
+         at < heapAt + heap.sizeBytes;
 }
 
 struct ForeignFunctions {
@@ -114,16 +120,21 @@ void RememberUnhinted(const void* block) noexcept {
     std::atomic<std::uintptr_t>& entry = stretches[(HomeOf(stretch) + probe) % kStretchesMax];
     std::uintptr_t seen = entry.load(std::memory_order_relaxed);
     if (seen == stretch) return;
-    if (seen == 0 && (entry.compare_exchange_strong(seen, stretch, std::memory_order_release) || seen == stretch)) return;
+    if (seen == 0 &&
+        (entry.compare_exchange_strong(seen, stretch, std::memory_order_release) || seen == stretch))
+      return;
   }
   // The table is full; IsCLibraryBlock decides about the rest.
 }
 
-bool IsUnhintedBackendBlock(const void* block) noexcept { return IsRemembered(block) || !IsCLibraryBlock(block); }
+bool IsUnhintedBackendBlock(const void* block) noexcept {
+  return IsRemembered(block) || !IsCLibraryBlock(block);
+}
 
 void FreeForeign(void* block) noexcept {
   foreignBlocks.fetch_add(1, std::memory_order_relaxed);
-  if (const auto function = cLibrary.free.load(std::memory_order_acquire); function != nullptr) function(block);
+  if (const auto function = cLibrary.free.load(std::memory_order_acquire); function != nullptr)
+    function(block);
 }
 
 void* ReallocForeign(void* block, std::size_t sizeBytes) noexcept {

@@ -1,11 +1,13 @@
-// Whose is a block? free() can be given one of another allocator: of the C library, from a module that was loaded with
-// RTLD_DEEPBIND, say. mimalloc would treat it as its own and corrupt memory, and mi_is_in_heap_region cannot tell: it
-// says no to blocks above 20 TiB, where mimalloc's own largest ones lie.
+// Whose is a block? free() can be given one of another allocator: of the C library, from a module that was
+// loaded with RTLD_DEEPBIND, say. mimalloc would treat it as its own and corrupt memory, and
+// mi_is_in_heap_region cannot tell: it says no to blocks above 20 TiB, where mimalloc's own largest ones
+// lie.
 //
-// mimalloc 2.x asks the kernel for addresses from 2 TiB to 30 TiB, where nothing else lands by itself, so almost every
-// block is recognised by its address alone. What it gets elsewhere is large (beyond 1 GiB, aligned beyond 32 MiB) and is
-// remembered when it is handed out. For what is left (an address hint that the kernel refused) the C library's own
-// bookkeeping around the block decides; a block without it is mimalloc's.
+// mimalloc 2.x asks the kernel for addresses from 2 TiB to 30 TiB, where nothing else lands by itself, so
+// almost every block is recognised by its address alone. What it gets elsewhere is large (beyond 1 GiB,
+// aligned beyond 32 MiB) and is remembered when it is handed out. For what is left (an address hint that the
+// kernel refused) the C library's own bookkeeping around the block decides; a block without it is
+// mimalloc's.
 #pragma once
 
 #include <atomic>
@@ -18,7 +20,8 @@ namespace stadial::gate {
 inline constexpr unsigned kHintedShift = 41;
 inline constexpr std::uintptr_t kHintedCount = 15;
 
-// Sizes of 2^kPlainSizeShift and more are looked at after allocation; smaller ones live in mimalloc's ordinary segments.
+// Sizes of 2^kPlainSizeShift and more are looked at after allocation; smaller ones live in mimalloc's
+// ordinary segments.
 inline constexpr unsigned kPlainSizeShift = 23;
 
 [[gnu::always_inline]] inline bool IsHinted(const void* block) noexcept {
@@ -34,8 +37,8 @@ bool IsUnhintedBackendBlock(const void* block) noexcept;
   return IsHinted(block) || IsUnhintedBackendBlock(block);
 }
 
-// Blocks of the C library: given back to it; leaked while its functions are not known yet (before constructors ran).
-// Each one is counted.
+// Blocks of the C library: given back to it; leaked while its functions are not known yet (before
+// constructors ran). Each one is counted.
 void FreeForeign(void* block) noexcept;
 void* ReallocForeign(void* block, std::size_t sizeBytes) noexcept;
 std::size_t UsableSizeForeign(void* block) noexcept;

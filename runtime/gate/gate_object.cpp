@@ -62,8 +62,13 @@ extern "C" const GateObject* StadialGateObject() noexcept {
       Symbol<void(void*, Align, Nothrow) noexcept>("_ZdlPvSt11align_val_tRKSt9nothrow_t", &operator delete),
       Symbol<void(void*, Align, Nothrow) noexcept>("_ZdaPvSt11align_val_tRKSt9nothrow_t", &operator delete[]),
   };
-  static const GateObject object{"malloc family and operators over mimalloc", true, true, nullptr, symbols,
-                                 sizeof symbols / sizeof symbols[0], &stadial::gate::foreignBlocks};
+  static const GateObject object{"malloc family and operators over mimalloc",
+                                 true,
+                                 true,
+                                 nullptr,
+                                 symbols,
+                                 sizeof symbols / sizeof symbols[0],
+                                 &stadial::gate::foreignBlocks};
   return &object;
 }
 
@@ -74,8 +79,13 @@ extern "C" const GateObject* StadialGateObject() noexcept {
 extern "C" const stadial::runtime::detail::GateObject* StadialGateObject() noexcept {
   const bool hooked = stadial::gate::SanitizerHooksInstalled();
   static const stadial::runtime::detail::GateObject object{
-      "sanitizer malloc hooks", false, hooked,
-      hooked ? nullptr : "this sanitizer has no __sanitizer_install_malloc_and_free_hooks", nullptr, 0, nullptr};
+      "sanitizer malloc hooks",
+      false,
+      hooked,
+      hooked ? nullptr : "this sanitizer has no __sanitizer_install_malloc_and_free_hooks",
+      nullptr,
+      0,
+      nullptr};
   return &object;
 }
 

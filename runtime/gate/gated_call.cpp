@@ -22,24 +22,27 @@ void* Fail(int error) noexcept {
   return nullptr;
 }
 
-// mimalloc 2.0.9 hands out misaligned blocks for alignments of 256 to 1024 when the size is a power of two up to 1024:
-// its pages for such sizes start 384 bytes in, which one of its shortcuts forgets. Ask again for an odd, larger size,
-// for which it aligns by hand.
+// mimalloc 2.0.9 hands out misaligned blocks for alignments of 256 to 1024 when the size is a power of two
+// up to 1024: its pages for such sizes start 384 bytes in, which one of its shortcuts forgets. Ask again for
+// an odd, larger size, for which it aligns by hand.
 void* AllocateAligned(std::size_t sizeBytes, std::size_t alignment) noexcept {
   constexpr std::size_t kShortcutBytesMax = 1024;
   void* const block = mi_malloc_aligned(sizeBytes, alignment);
-  if ((reinterpret_cast<std::uintptr_t>(block) & (alignment - 1)) == 0) [[likely]] return block;
+  if ((reinterpret_cast<std::uintptr_t>(block) & (alignment - 1)) == 0) [[likely]]
+    return block;
   mi_free(block);
   return mi_malloc_aligned(std::max(sizeBytes, kShortcutBytesMax) | 1, alignment);
 }
 
 void* AllocateBlock(std::size_t sizeBytes, std::size_t alignment) noexcept {
-  return Finish(alignment == kDefaultAlignment ? mi_malloc(sizeBytes) : AllocateAligned(sizeBytes, alignment));
+  return Finish(alignment == kDefaultAlignment ? mi_malloc(sizeBytes)
+                                               : AllocateAligned(sizeBytes, alignment));
 }
 
 // Ask the gate before, tell it after.
 template <class Allocate>
-[[gnu::always_inline]] inline void* AllocateGated(GateCall call, std::size_t sizeBytes, const void* caller, Allocate allocate) noexcept {
+[[gnu::always_inline]] inline void* AllocateGated(GateCall call, std::size_t sizeBytes, const void* caller,
+                                                  Allocate allocate) noexcept {
   if (!GateBeforeAllocate(call, sizeBytes, caller)) return Fail(ENOMEM);
   void* const block = allocate();
   if (block != nullptr) GateAfterAllocate(call, block, sizeBytes, caller);
@@ -57,7 +60,8 @@ void* AllocateThroughHandler(std::size_t sizeBytes, std::size_t alignment) {
 }
 
 // A block that a realloc cannot leave where it is.
-void* Move(GateCall call, void* block, std::size_t usable, std::size_t sizeBytes, const void* caller) noexcept {
+void* Move(GateCall call, void* block, std::size_t usable, std::size_t sizeBytes,
+           const void* caller) noexcept {
   void* const moved = Finish(mi_malloc(sizeBytes));
   if (moved == nullptr) return nullptr;
   if (!GateBeforeFree(call, block, caller)) {
@@ -72,7 +76,8 @@ void* Move(GateCall call, void* block, std::size_t usable, std::size_t sizeBytes
 }  // namespace
 
 void* Finish(void* block) noexcept {
-  if (IsHinted(block)) [[likely]] return block;
+  if (IsHinted(block)) [[likely]]
+    return block;
   if (block == nullptr) return Fail(ENOMEM);
   RememberUnhinted(block);
   return block;
@@ -88,7 +93,8 @@ void FreeUnhinted(void* block) noexcept {
 }
 
 void* MallocGated(std::size_t sizeBytes, const void* caller) noexcept {
-  return AllocateGated(GateCall::Malloc, sizeBytes, caller, [=]() noexcept { return Finish(mi_malloc(sizeBytes)); });
+  return AllocateGated(GateCall::Malloc, sizeBytes, caller,
+                       [=]() noexcept { return Finish(mi_malloc(sizeBytes)); });
 }
 
 void* CallocGated(std::size_t count, std::size_t sizeBytes, const void* caller) noexcept {
@@ -97,8 +103,9 @@ void* CallocGated(std::size_t count, std::size_t sizeBytes, const void* caller) 
   return AllocateGated(GateCall::Calloc, bytes, caller, [=]() noexcept { return Finish(mi_zalloc(bytes)); });
 }
 
-// A realloc is an allocation and, given a block, a free: both policies must agree before the old block goes. Trackers
-// hear of the free before the address can be given to another thread, so a block that moves is allocated first.
+// A realloc is an allocation and, given a block, a free: both policies must agree before the old block goes.
+// Trackers hear of the free before the address can be given to another thread, so a block that moves is
+// allocated first.
 void* ReallocGated(GateCall call, void* block, std::size_t sizeBytes, const void* caller) noexcept {
   if (sizeBytes == 0 && block != nullptr) {  // as glibc: the block is gone
     FreeGated(call, block, caller);
@@ -111,7 +118,8 @@ void* ReallocGated(GateCall call, void* block, std::size_t sizeBytes, const void
   } else if (!IsBackendBlock(block)) {
     if (!GateBeforeFree(call, block, caller)) return Fail(ENOMEM);
     result = ReallocForeign(block, sizeBytes);
-  } else if (const std::size_t usable = mi_usable_size(block); sizeBytes <= usable && sizeBytes >= usable / 2) {
+  } else if (const std::size_t usable = mi_usable_size(block);
+             sizeBytes <= usable && sizeBytes >= usable / 2) {
     if (!GateBeforeFree(call, block, caller)) return Fail(ENOMEM);
     result = block;
   } else {
@@ -122,7 +130,8 @@ void* ReallocGated(GateCall call, void* block, std::size_t sizeBytes, const void
 }
 
 void* AlignedGated(GateCall call, std::size_t alignment, std::size_t sizeBytes, const void* caller) noexcept {
-  return AllocateGated(call, sizeBytes, caller, [=]() noexcept { return Finish(AllocateAligned(sizeBytes, alignment)); });
+  return AllocateGated(call, sizeBytes, caller,
+                       [=]() noexcept { return Finish(AllocateAligned(sizeBytes, alignment)); });
 }
 
 // Freeing null is nothing, for the gate too.
@@ -145,7 +154,8 @@ void* NewGated(GateCall call, std::size_t sizeBytes, std::size_t alignment, cons
   return block;
 }
 
-void* NewNothrowGated(GateCall call, std::size_t sizeBytes, std::size_t alignment, const void* caller) noexcept {
+void* NewNothrowGated(GateCall call, std::size_t sizeBytes, std::size_t alignment,
+                      const void* caller) noexcept {
   if (!GateBeforeAllocate(call, sizeBytes, caller)) return nullptr;
   void* block = nullptr;
 #if defined(__cpp_exceptions)

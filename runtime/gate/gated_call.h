@@ -1,7 +1,7 @@
-// What the entry points share: the plain calls into mimalloc, inline, and the gated ones, out of line. The entry points
-// themselves are compiled without frame pointers, for their speed; the gated calls with them, so that a stack can be
-// walked from there to the caller. A gated call also serves what the short path leaves out (large blocks, failures), so
-// each works while the gate has nothing to do.
+// What the entry points share: the plain calls into mimalloc, inline, and the gated ones, out of line. The
+// entry points themselves are compiled without frame pointers, for their speed; the gated calls with them,
+// so that a stack can be walked from there to the caller. A gated call also serves what the short path
+// leaves out (large blocks, failures), so each works while the gate has nothing to do.
 #pragma once
 
 #include <mimalloc.h>
@@ -44,6 +44,7 @@ void FreeGated(GateCall call, void* block, const void* caller) noexcept;
 // kDefaultAlignment: what malloc gives. The throwing form throws std::bad_alloc (aborts without exceptions).
 inline constexpr std::size_t kDefaultAlignment = 0;
 void* NewGated(GateCall call, std::size_t sizeBytes, std::size_t alignment, const void* caller);
-void* NewNothrowGated(GateCall call, std::size_t sizeBytes, std::size_t alignment, const void* caller) noexcept;
+void* NewNothrowGated(GateCall call, std::size_t sizeBytes, std::size_t alignment,
+                      const void* caller) noexcept;
 
 }  // namespace stadial::gate

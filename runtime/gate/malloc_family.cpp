@@ -1,5 +1,6 @@
-// malloc and its family over mimalloc, behind the gate. Nothing here is initialised at run time, and no path takes a
-// lock: the dynamic linker calls these before the first constructor, and a forked child right after fork.
+// malloc and its family over mimalloc, behind the gate. Nothing here is initialised at run time, and no path
+// takes a lock: the dynamic linker calls these before the first constructor, and a forked child right after
+// fork.
 #include "backend.h"
 
 #if STADIAL_GATE_OVER_MIMALLOC
@@ -37,19 +38,22 @@ void* Fail(int error) noexcept {
 extern "C" {
 
 void* malloc(std::size_t size) noexcept {
-  if (IsPlainCall(size)) [[likely]] return mi_malloc(size);
+  if (IsPlainCall(size)) [[likely]]
+    return mi_malloc(size);
   return stadial::gate::MallocGated(size, __builtin_return_address(0));
 }
 
 void free(void* block) noexcept {
-  if (!GateHasWork()) [[likely]] return stadial::gate::FreePlain(block);
+  if (!GateHasWork()) [[likely]]
+    return stadial::gate::FreePlain(block);
   stadial::gate::FreeGated(GateCall::Free, block, __builtin_return_address(0));
 }
 
 void* calloc(std::size_t count, std::size_t size) noexcept {
   // Both below 2^23 do not make the product plain, their or below 2^11 does.
   constexpr unsigned kHalfShift = stadial::gate::kPlainSizeShift / 2;
-  if (!GateHasWork() && ((count | size) >> kHalfShift) == 0) [[likely]] return mi_zalloc(count * size);
+  if (!GateHasWork() && ((count | size) >> kHalfShift) == 0) [[likely]]
+    return mi_zalloc(count * size);
   return stadial::gate::CallocGated(count, size, __builtin_return_address(0));
 }
 
@@ -86,7 +90,9 @@ int posix_memalign(void** result, std::size_t alignment, std::size_t size) noexc
   return 0;
 }
 
-void* valloc(std::size_t size) noexcept { return AlignedGated(GateCall::Valloc, PageBytes(), size, __builtin_return_address(0)); }
+void* valloc(std::size_t size) noexcept {
+  return AlignedGated(GateCall::Valloc, PageBytes(), size, __builtin_return_address(0));
+}
 
 void* pvalloc(std::size_t size) noexcept {
   const std::size_t page = PageBytes();
@@ -96,11 +102,12 @@ void* pvalloc(std::size_t size) noexcept {
 
 std::size_t malloc_usable_size(void* block) noexcept {
   if (block == nullptr) return 0;
-  return stadial::gate::IsBackendBlock(block) ? mi_usable_size(block) : stadial::gate::UsableSizeForeign(block);
+  return stadial::gate::IsBackendBlock(block) ? mi_usable_size(block)
+                                              : stadial::gate::UsableSizeForeign(block);
 }
 
-// Names by which the C library's own allocator can be called past malloc. mimalloc defines them too; without these
-// they would reach it ungated.
+// Names by which the C library's own allocator can be called past malloc. mimalloc defines them too; without
+// these they would reach it ungated.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmissing-attributes"  // attributes that only guide callers
 #endif
@@ -111,7 +118,8 @@ void* __libc_realloc(void* block, std::size_t size) noexcept __attribute__((alia
 void* __libc_memalign(std::size_t alignment, std::size_t size) noexcept __attribute__((alias("memalign")));
 void* __libc_valloc(std::size_t size) noexcept __attribute__((alias("valloc")));
 void* __libc_pvalloc(std::size_t size) noexcept __attribute__((alias("pvalloc")));
-int __posix_memalign(void** result, std::size_t alignment, std::size_t size) noexcept __attribute__((alias("posix_memalign")));
+int __posix_memalign(void** result, std::size_t alignment, std::size_t size) noexcept
+    __attribute__((alias("posix_memalign")));
 
 }  // extern "C"
 

@@ -1,5 +1,5 @@
-// Every replaceable form of operator new and delete, over mimalloc, behind the gate. All forms, because libmimalloc.so
-// exports its own: whichever is missing here would reach mimalloc ungated.
+// Every replaceable form of operator new and delete, over mimalloc, behind the gate. All forms, because
+// libmimalloc.so exports its own: whichever is missing here would reach mimalloc ungated.
 #include "backend.h"
 
 #if STADIAL_GATE_OVER_MIMALLOC
@@ -18,23 +18,27 @@ using stadial::gate::kDefaultAlignment;
 using stadial::runtime::detail::GateCall;
 using stadial::runtime::detail::GateHasWork;
 
-// The short path is for default alignment only; everything else, a failure included, goes through the gated call.
+// The short path is for default alignment only; everything else, a failure included, goes through the gated
+// call.
 [[gnu::always_inline]] inline void* New(GateCall call, std::size_t size, const void* caller) {
   if (IsPlainCall(size)) [[likely]] {
-    if (void* const block = mi_malloc(size); block != nullptr) [[likely]] return block;
+    if (void* const block = mi_malloc(size); block != nullptr) [[likely]]
+      return block;
   }
   return stadial::gate::NewGated(call, size, kDefaultAlignment, caller);
 }
 
 [[gnu::always_inline]] inline void* NewNothrow(GateCall call, std::size_t size, const void* caller) noexcept {
   if (IsPlainCall(size)) [[likely]] {
-    if (void* const block = mi_malloc(size); block != nullptr) [[likely]] return block;
+    if (void* const block = mi_malloc(size); block != nullptr) [[likely]]
+      return block;
   }
   return stadial::gate::NewNothrowGated(call, size, kDefaultAlignment, caller);
 }
 
 [[gnu::always_inline]] inline void Delete(GateCall call, void* block, const void* caller) noexcept {
-  if (!GateHasWork()) [[likely]] return stadial::gate::FreePlain(block);
+  if (!GateHasWork()) [[likely]]
+    return stadial::gate::FreePlain(block);
   stadial::gate::FreeGated(call, block, caller);
 }
 
@@ -67,16 +71,24 @@ void* operator new[](std::size_t size, std::align_val_t alignment, const std::no
 void operator delete(void* block) noexcept { Delete(GateCall::Delete, block, STADIAL_CALLER); }
 void operator delete[](void* block) noexcept { Delete(GateCall::DeleteArray, block, STADIAL_CALLER); }
 void operator delete(void* block, std::size_t) noexcept { Delete(GateCall::Delete, block, STADIAL_CALLER); }
-void operator delete[](void* block, std::size_t) noexcept { Delete(GateCall::DeleteArray, block, STADIAL_CALLER); }
-void operator delete(void* block, std::align_val_t) noexcept { Delete(GateCall::Delete, block, STADIAL_CALLER); }
-void operator delete[](void* block, std::align_val_t) noexcept { Delete(GateCall::DeleteArray, block, STADIAL_CALLER); }
+void operator delete[](void* block, std::size_t) noexcept {
+  Delete(GateCall::DeleteArray, block, STADIAL_CALLER);
+}
+void operator delete(void* block, std::align_val_t) noexcept {
+  Delete(GateCall::Delete, block, STADIAL_CALLER);
+}
+void operator delete[](void* block, std::align_val_t) noexcept {
+  Delete(GateCall::DeleteArray, block, STADIAL_CALLER);
+}
 void operator delete(void* block, std::size_t, std::align_val_t) noexcept {
   Delete(GateCall::Delete, block, STADIAL_CALLER);
 }
 void operator delete[](void* block, std::size_t, std::align_val_t) noexcept {
   Delete(GateCall::DeleteArray, block, STADIAL_CALLER);
 }
-void operator delete(void* block, const std::nothrow_t&) noexcept { Delete(GateCall::Delete, block, STADIAL_CALLER); }
+void operator delete(void* block, const std::nothrow_t&) noexcept {
+  Delete(GateCall::Delete, block, STADIAL_CALLER);
+}
 void operator delete[](void* block, const std::nothrow_t&) noexcept {
   Delete(GateCall::DeleteArray, block, STADIAL_CALLER);
 }

@@ -10,8 +10,8 @@
 #include "stadial/runtime/gate_state.h"
 
 // gcc ships no header that declares it; weak, because not every sanitizer's runtime has it.
-extern "C" [[gnu::weak]] int __sanitizer_install_malloc_and_free_hooks(void (*mallocHook)(const volatile void*, std::size_t),
-                                                                       void (*freeHook)(const volatile void*));
+extern "C" [[gnu::weak]] int __sanitizer_install_malloc_and_free_hooks(
+    void (*mallocHook)(const volatile void*, std::size_t), void (*freeHook)(const volatile void*));
 
 // The hooks run inside the sanitizer's runtime, also before main and on threads it is still setting up, where
 // instrumented code must not run.
@@ -49,9 +49,9 @@ bool SanitizerHooksInstalled() noexcept { return hooksInstalled; }
 
 #if defined(__SANITIZE_THREAD__) && defined(__GNUC__) && !defined(__clang__)
 
-// gcc's ThreadSanitizer calls its hooks for malloc, calloc, realloc and new, but not for the aligned members of the
-// family, and with a wrong size for reallocarray. Those are taken over here and forwarded to it, seen once whether its
-// hooks fire or not.
+// gcc's ThreadSanitizer calls its hooks for malloc, calloc, realloc and new, but not for the aligned members
+// of the family, and with a wrong size for reallocarray. Those are taken over here and forwarded to it, seen
+// once whether its hooks fire or not.
 extern "C" {
 void* __interceptor_memalign(std::size_t alignment, std::size_t size);
 void* __interceptor_aligned_alloc(std::size_t alignment, std::size_t size);
@@ -62,8 +62,8 @@ void* __interceptor_pvalloc(std::size_t size);
 
 namespace {
 
-using stadial::runtime::detail::gateThread;
 using stadial::runtime::detail::GateCall;
+using stadial::runtime::detail::gateThread;
 using stadial::runtime::detail::kGateBusyBit;
 
 constexpr std::size_t kPageBytes = 4096;
@@ -85,18 +85,25 @@ STADIAL_UNINSTRUMENTED void* Watch(std::size_t size, const void* caller, Allocat
 extern "C" {
 
 STADIAL_UNINSTRUMENTED void* memalign(std::size_t alignment, std::size_t size) noexcept {
-  return Watch(size, __builtin_return_address(0), [=]() __attribute__((no_sanitize("thread"))) { return __interceptor_memalign(alignment, size); });
+  return Watch(
+      size, __builtin_return_address(0), [=]() __attribute__((no_sanitize("thread"))) {
+        return __interceptor_memalign(alignment, size);
+      });
 }
 STADIAL_UNINSTRUMENTED void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
-  return Watch(size, __builtin_return_address(0), [=]() __attribute__((no_sanitize("thread"))) { return __interceptor_aligned_alloc(alignment, size); });
+  return Watch(
+      size, __builtin_return_address(0), [=]() __attribute__((no_sanitize("thread"))) {
+        return __interceptor_aligned_alloc(alignment, size);
+      });
 }
 STADIAL_UNINSTRUMENTED int posix_memalign(void** result, std::size_t alignment, std::size_t size) noexcept {
   int error = 0;
   void* block = nullptr;
-  Watch(size, __builtin_return_address(0), [&]() __attribute__((no_sanitize("thread"))) {
-    error = __interceptor_posix_memalign(&block, alignment, size);
-    return error == 0 ? block : nullptr;
-  });
+  Watch(
+      size, __builtin_return_address(0), [&]() __attribute__((no_sanitize("thread"))) {
+        error = __interceptor_posix_memalign(&block, alignment, size);
+        return error == 0 ? block : nullptr;
+      });
   if (error == 0) *result = block;
   return error;
 }
@@ -109,11 +116,17 @@ STADIAL_UNINSTRUMENTED void* reallocarray(void* block, std::size_t count, std::s
   return std::realloc(block, bytes);
 }
 STADIAL_UNINSTRUMENTED void* valloc(std::size_t size) noexcept {
-  return Watch(size, __builtin_return_address(0), [=]() __attribute__((no_sanitize("thread"))) { return __interceptor_valloc(size); });
+  return Watch(
+      size, __builtin_return_address(0), [=]() __attribute__((no_sanitize("thread"))) {
+        return __interceptor_valloc(size);
+      });
 }
 STADIAL_UNINSTRUMENTED void* pvalloc(std::size_t size) noexcept {
   const std::size_t pages = (size + kPageBytes - 1) / kPageBytes * kPageBytes;
-  return Watch(pages, __builtin_return_address(0), [=]() __attribute__((no_sanitize("thread"))) { return __interceptor_pvalloc(size); });
+  return Watch(
+      pages, __builtin_return_address(0), [=]() __attribute__((no_sanitize("thread"))) {
+        return __interceptor_pvalloc(size);
+      });
 }
 
 }  // extern "C"

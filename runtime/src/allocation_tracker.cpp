@@ -20,8 +20,8 @@ namespace {
 constexpr std::string_view kPlantComponent = "allocation tracker self-test";
 constexpr std::string_view kNoComponent = "(no component)";
 
-// The trackers that listen now. A notifier announces itself before it reads the pointer, so that a tracker that has
-// left its place and has seen no user left cannot be touched any more.
+// The trackers that listen now. A notifier announces itself before it reads the pointer, so that a tracker
+// that has left its place and has seen no user left cannot be touched any more.
 struct Listener {
   std::atomic<AllocationTracker*> tracker{nullptr};
   std::atomic<std::uint32_t> users{0};
@@ -41,7 +41,9 @@ void SpinUnlock(std::atomic<std::uint32_t>& locked) noexcept { locked.store(0, s
 // The tracker whose plant the calling thread is making: the others must not see it.
 constinit thread_local const AllocationTracker* plantingFor = nullptr;
 
-bool IsPlantOfAnother(const AllocationTracker& tracker) noexcept { return plantingFor != nullptr && plantingFor != &tracker; }
+bool IsPlantOfAnother(const AllocationTracker& tracker) noexcept {
+  return plantingFor != nullptr && plantingFor != &tracker;
+}
 
 Phase CurrentPhase() noexcept {
   return static_cast<Phase>((detail::gateThread.word & detail::kGatePhaseMask) >> detail::kGatePhaseShift);
@@ -49,21 +51,27 @@ Phase CurrentPhase() noexcept {
 
 }  // namespace
 
-AllocationTracker::Lock::Lock(const AllocationTracker& tracker) noexcept : locked_(tracker.locked_) { SpinLock(locked_); }
+AllocationTracker::Lock::Lock(const AllocationTracker& tracker) noexcept : locked_(tracker.locked_) {
+  SpinLock(locked_);
+}
 AllocationTracker::Lock::~Lock() { SpinUnlock(locked_); }
 
 // The gate's side of the trackers, and what fork needs.
 struct AllocationTrackerAccess {
   static bool IsTracked(const AllocationTracker& tracker) noexcept {
     switch (tracker.options_.threads) {
-      case TrackedThreads::All: return true;
-      case TrackedThreads::Current: return tracker.tables_->starter == &detail::gateThread;
-      case TrackedThreads::Ours: return tracker.tables_->starter == &detail::gateThread || detail::gateThread.slot != nullptr;
+      case TrackedThreads::All:
+        return true;
+      case TrackedThreads::Current:
+        return tracker.tables_->starter == &detail::gateThread;
+      case TrackedThreads::Ours:
+        return tracker.tables_->starter == &detail::gateThread || detail::gateThread.slot != nullptr;
     }
     return true;
   }
 
-  static void OnAllocation(AllocationTracker& tracker, void* block, std::size_t sizeBytes, const void* caller) noexcept {
+  static void OnAllocation(AllocationTracker& tracker, void* block, std::size_t sizeBytes,
+                           const void* caller) noexcept {
     if (IsPlantOfAnother(tracker)) return;
     const AllocationTracker::Lock lock(tracker);
     if (!tracker.tracking_.load(std::memory_order_relaxed)) return;
@@ -76,7 +84,8 @@ struct AllocationTrackerAccess {
       tables.driverBytes += sizeBytes;
     } else {
       const char* const component = detail::gateThread.component;
-      tables.Add({block, sizeBytes, component == nullptr ? kNoComponent : std::string_view(component), CurrentPhase(), caller});
+      tables.Add({block, sizeBytes, component == nullptr ? kNoComponent : std::string_view(component),
+                  CurrentPhase(), caller});
     }
   }
 
@@ -94,7 +103,9 @@ struct AllocationTrackerAccess {
     for (Listener& listener : listeners) {
       if (listener.tracker.load(std::memory_order_relaxed) == nullptr) continue;
       listener.users.fetch_add(1, std::memory_order_seq_cst);
-      if (AllocationTracker* const tracker = listener.tracker.load(std::memory_order_seq_cst); tracker != nullptr) visit(*tracker);
+      if (AllocationTracker* const tracker = listener.tracker.load(std::memory_order_seq_cst);
+          tracker != nullptr)
+        visit(*tracker);
       listener.users.fetch_sub(1, std::memory_order_release);
     }
   }
@@ -102,9 +113,10 @@ struct AllocationTrackerAccess {
   // False when all places are taken.
   static bool Listen(AllocationTracker& tracker) noexcept {
     SpinLock(listenersLocked);
-    const auto free = std::find_if(std::begin(listeners), std::end(listeners), [](const Listener& listener) noexcept {
-      return listener.tracker.load(std::memory_order_relaxed) == nullptr;
-    });
+    const auto free =
+        std::find_if(std::begin(listeners), std::end(listeners), [](const Listener& listener) noexcept {
+          return listener.tracker.load(std::memory_order_relaxed) == nullptr;
+        });
     const bool found = free != std::end(listeners);
     if (found) {
       free->tracker.store(&tracker, std::memory_order_seq_cst);
@@ -124,7 +136,8 @@ struct AllocationTrackerAccess {
       }
       isAnyLeft |= listener.tracker.load(std::memory_order_relaxed) != nullptr;
     }
-    if (!isAnyLeft) detail::gateProcessFlags.fetch_and(~detail::kGateTrackersActive, std::memory_order_seq_cst);
+    if (!isAnyLeft)
+      detail::gateProcessFlags.fetch_and(~detail::kGateTrackersActive, std::memory_order_seq_cst);
     SpinUnlock(listenersLocked);
   }
 
@@ -132,12 +145,16 @@ struct AllocationTrackerAccess {
   static void BeforeFork() noexcept {
     SpinLock(listenersLocked);
     for (Listener& listener : listeners) {
-      if (AllocationTracker* const tracker = listener.tracker.load(std::memory_order_relaxed); tracker != nullptr) SpinLock(tracker->locked_);
+      if (AllocationTracker* const tracker = listener.tracker.load(std::memory_order_relaxed);
+          tracker != nullptr)
+        SpinLock(tracker->locked_);
     }
   }
   static void AfterForkInParent() noexcept {
     for (Listener& listener : listeners) {
-      if (AllocationTracker* const tracker = listener.tracker.load(std::memory_order_relaxed); tracker != nullptr) SpinUnlock(tracker->locked_);
+      if (AllocationTracker* const tracker = listener.tracker.load(std::memory_order_relaxed);
+          tracker != nullptr)
+        SpinUnlock(tracker->locked_);
     }
     SpinUnlock(listenersLocked);
   }
@@ -156,14 +173,16 @@ void NotifyTrackersOfAllocation(void* block, std::size_t sizeBytes, const void* 
 }
 
 void NotifyTrackersOfFree(void* block) noexcept {
-  AllocationTrackerAccess::ForEach([=](AllocationTracker& tracker) noexcept { AllocationTrackerAccess::OnFree(tracker, block); });
+  AllocationTrackerAccess::ForEach(
+      [=](AllocationTracker& tracker) noexcept { AllocationTrackerAccess::OnFree(tracker, block); });
 }
 
 }  // namespace detail
 
 AllocationTracker::AllocationTracker(const AllocationTrackerOptions& options) noexcept : options_(options) {
-  static const bool forkHandled = pthread_atfork(&AllocationTrackerAccess::BeforeFork, &AllocationTrackerAccess::AfterForkInParent,
-                                                 &AllocationTrackerAccess::AfterForkInChild) == 0;
+  static const bool forkHandled =
+      pthread_atfork(&AllocationTrackerAccess::BeforeFork, &AllocationTrackerAccess::AfterForkInParent,
+                     &AllocationTrackerAccess::AfterForkInChild) == 0;
   static_cast<void>(forkHandled);
   const std::size_t recordsMax = std::bit_ceil(std::max<std::size_t>(options.liveBlocksMax, 1));
   STADIAL_ASSERT_COMPARE(recordsMax, <=, std::size_t{1} << 30, "AllocationTrackerOptions::liveBlocksMax");
@@ -223,10 +242,13 @@ void AllocationTracker::StopTracking() noexcept {
 
 bool AllocationTracker::IsTracking() const noexcept { return tracking_.load(std::memory_order_relaxed); }
 
-bool AllocationTracker::IsArmed() const noexcept { return sawPlant_ && CurrentGateState() == GateState::Armed; }
+bool AllocationTracker::IsArmed() const noexcept {
+  return sawPlant_ && CurrentGateState() == GateState::Armed;
+}
 
 const char* AllocationTracker::WhyNotArmed() const noexcept {
-  if (tables_ == nullptr) return "the tracker's tables could not be reserved: the address space or memory is limited";
+  if (tables_ == nullptr)
+    return "the tracker's tables could not be reserved: the address space or memory is limited";
   if (CurrentGateState() != GateState::Armed) return RunGateSelfTest().why;
   if (sawPlant_) return "armed";
   return listening_ ? "the tracker did not see the allocation it planted"
@@ -236,7 +258,8 @@ const char* AllocationTracker::WhyNotArmed() const noexcept {
 void AllocationTracker::Record(void* ptr, std::size_t size, std::string_view component) noexcept {
   if (!IsTracking()) return;
   const Lock lock(*this);
-  if (tracking_.load(std::memory_order_relaxed)) tables_->Add({ptr, size, component, CurrentPhase(), __builtin_return_address(0)});
+  if (tracking_.load(std::memory_order_relaxed))
+    tables_->Add({ptr, size, component, CurrentPhase(), __builtin_return_address(0)});
 }
 
 void AllocationTracker::RecordFree(void* ptr) noexcept {

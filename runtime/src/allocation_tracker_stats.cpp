@@ -13,8 +13,13 @@ std::int64_t Difference(std::uint64_t later, std::uint64_t earlier) noexcept {
   return static_cast<std::int64_t>(later - earlier);
 }
 
-void AppendAllocation(detail::GateText& text, std::string_view label, const TrackedAllocation& allocation) noexcept {
-  text.Append(label).Append(": ").AppendDecimal(allocation.size).Append(" B, component '").Append(allocation.component);
+void AppendAllocation(detail::GateText& text, std::string_view label,
+                      const TrackedAllocation& allocation) noexcept {
+  text.Append(label)
+      .Append(": ")
+      .AppendDecimal(allocation.size)
+      .Append(" B, component '")
+      .Append(allocation.component);
   text.Append("', phase ").Append(ToString(allocation.phase)).Append("\n");
   detail::AppendStack(text, allocation.stack.frames.data(), allocation.stack.depth);
 }
@@ -35,7 +40,8 @@ SnapshotDelta operator-(const AllocationSnapshot& later, const AllocationSnapsho
 }
 
 const ComponentStats* ComponentTable::Find(std::string_view name) const noexcept {
-  const auto* const found = std::find_if(begin(), end(), [=](const ComponentStats& entry) noexcept { return entry.name == name; });
+  const auto* const found =
+      std::find_if(begin(), end(), [=](const ComponentStats& entry) noexcept { return entry.name == name; });
   return found == end() ? nullptr : found;
 }
 
@@ -71,7 +77,9 @@ AllocationTracker::Stats AllocationTracker::GetStats() const noexcept {
   stats.liveBytes = tables.totals.liveBytes;
   for (std::size_t index = 0; index <= kTrackedComponentsMax; ++index) {
     const Tables::Component& component = tables.components[index];
-    if (component.count != 0) stats.byComponent.entries_[stats.byComponent.size_++] = {component.name, component.count, component.bytes};
+    if (component.count != 0)
+      stats.byComponent.entries_[stats.byComponent.size_++] = {component.name, component.count,
+                                                               component.bytes};
   }
   std::copy(std::begin(tables.countByPhase), std::end(tables.countByPhase), stats.countByPhase.begin());
   stats.largest = tables.Describe(tables.largest);
@@ -102,10 +110,14 @@ std::size_t AllocationTracker::Describe(char* text, std::size_t textBytes) const
   if (textBytes == 0) return 0;
   detail::GateText description(text, textBytes);
   const Stats stats = GetStats();
-  description.AppendDecimal(stats.count).Append(" allocations of ").AppendDecimal(stats.totalBytes).Append(" B, ");
+  description.AppendDecimal(stats.count)
+      .Append(" allocations of ")
+      .AppendDecimal(stats.totalBytes)
+      .Append(" B, ");
   description.AppendDecimal(stats.frees).Append(" frees");
   if (stats.driverCount != 0) description.Append("; the driver's own: ").AppendDecimal(stats.driverCount);
-  if (stats.otherThreadsCount != 0) description.Append("; on other threads: ").AppendDecimal(stats.otherThreadsCount);
+  if (stats.otherThreadsCount != 0)
+    description.Append("; on other threads: ").AppendDecimal(stats.otherThreadsCount);
   if (stats.droppedRecords != 0) description.Append("; not followed: ").AppendDecimal(stats.droppedRecords);
   description.Append("\n");
   if (stats.count != 0) {

@@ -18,10 +18,12 @@ constexpr std::size_t AlignUp(std::size_t bytes) noexcept { return (bytes + 63) 
 
 std::size_t AllocationTracker::Tables::BytesFor(std::size_t recordsMax) noexcept {
   // Twice as many homes as records keep probes short.
-  return AlignUp(sizeof(Tables)) + AlignUp(recordsMax * sizeof(Record)) + 2 * recordsMax * sizeof(std::uint32_t);
+  return AlignUp(sizeof(Tables)) + AlignUp(recordsMax * sizeof(Record)) +
+         2 * recordsMax * sizeof(std::uint32_t);
 }
 
-AllocationTracker::Tables* AllocationTracker::Tables::Place(std::byte* memory, std::size_t recordsMax) noexcept {
+AllocationTracker::Tables* AllocationTracker::Tables::Place(std::byte* memory,
+                                                            std::size_t recordsMax) noexcept {
   STADIAL_ASSERT(std::has_single_bit(recordsMax), "the number of records must be a power of two");
   auto* const tables = ::new (memory) Tables{};
   std::byte* const records = memory + AlignUp(sizeof(Tables));
@@ -94,7 +96,8 @@ void AllocationTracker::Tables::Add(const Seen& seen) noexcept {
   record.timeNs = NowNs();
   record.component = InternComponent(seen.component);
   record.phase = seen.phase;
-  record.depth = static_cast<std::uint8_t>(detail::CaptureStackFast(seen.caller, record.frames, kTrackedStackDepthMax));
+  record.depth =
+      static_cast<std::uint8_t>(detail::CaptureStackFast(seen.caller, record.frames, kTrackedStackDepthMax));
 
   ++totals.count;
   totals.totalBytes += seen.size;

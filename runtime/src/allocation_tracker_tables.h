@@ -1,5 +1,5 @@
-// What an AllocationTracker remembers: totals, components, and the live blocks, in one piece of reserved memory.
-// Private to the runtime. Nothing here locks: the tracker does.
+// What an AllocationTracker remembers: totals, components, and the live blocks, in one piece of reserved
+// memory. Private to the runtime. Nothing here locks: the tracker does.
 #pragma once
 
 #include <cstddef>

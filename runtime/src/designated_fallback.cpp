@@ -21,7 +21,9 @@ static_assert(sizeof(BlockPrefix) == kPrefixBytes);
 constexpr std::uint32_t kLiveMark = 0x5AD1A1F0;
 constexpr std::uint32_t kFreedMark = 0xDEADF0F0;
 
-BlockPrefix* PrefixOf(void* block) noexcept { return reinterpret_cast<BlockPrefix*>(static_cast<std::byte*>(block) - kPrefixBytes); }
+BlockPrefix* PrefixOf(void* block) noexcept {
+  return reinterpret_cast<BlockPrefix*>(static_cast<std::byte*>(block) - kPrefixBytes);
+}
 
 template <class Value>
 void RaiseTo(std::atomic<Value>& peak, Value value) noexcept {
@@ -43,7 +45,8 @@ void* FallbackSite::TryAllocate(std::size_t sizeBytes, std::size_t alignment) no
   if (alignment > arenas::FallbackHeap::kAlignmentMax) return refuse(refusedByHeap_);
   if (ownerThread_ != &detail::gateThread) return refuse(refusedByThread_);
 
-  // Only the owning thread gets here, so load and add need not be one step; frees on other threads only lower it.
+  // Only the owning thread gets here, so load and add need not be one step; frees on other threads only
+  // lower it.
   const std::uint64_t live = bytes_.load(std::memory_order_relaxed);
   if (live > budgetBytes_ - sizeBytes) return refuse(refusedByBudget_);
   const std::uint32_t thisFrame = allocationsThisFrame_.load(std::memory_order_relaxed);
@@ -64,10 +67,13 @@ void* FallbackSite::TryAllocate(std::size_t sizeBytes, std::size_t alignment) no
 
 void FallbackSite::Free(void* block) noexcept {
   if (block == nullptr) return;
-  STADIAL_ASSERT_ALWAYS(heap_ != nullptr && heap_->Contains(block), "the block does not lie in the Fallback segment");
+  STADIAL_ASSERT_ALWAYS(heap_ != nullptr && heap_->Contains(block),
+                        "the block does not lie in the Fallback segment");
   BlockPrefix* const prefix = PrefixOf(block);
-  STADIAL_ASSERT_COMPARE_ALWAYS(prefix->mark, ==, kLiveMark, "not a live block of a fallback site (freed twice?)");
-  STADIAL_ASSERT_COMPARE_ALWAYS(prefix->site, ==, static_cast<const FallbackSite*>(this), "the block belongs to another fallback site");
+  STADIAL_ASSERT_COMPARE_ALWAYS(prefix->mark, ==, kLiveMark,
+                                "not a live block of a fallback site (freed twice?)");
+  STADIAL_ASSERT_COMPARE_ALWAYS(prefix->site, ==, static_cast<const FallbackSite*>(this),
+                                "the block belongs to another fallback site");
   std::byte* const start = static_cast<std::byte*>(block) - prefix->offsetBytes;
   const std::size_t sizeBytes = heap_->SizeOf(start) - prefix->offsetBytes;
   prefix->mark = kFreedMark;
@@ -94,14 +100,16 @@ FallbackSiteStats FallbackSite::Stats() const noexcept {
 
 Result<FallbackRegistry*> FallbackRegistry::Create(arenas::FallbackHeap& heap, std::uint32_t sitesMax,
                                                    arenas::Arena& memory) noexcept {
-  if (sitesMax == 0) return Error::Format(ErrorCode::InvalidArgument, "a fallback registry needs room for at least one site");
+  if (sitesMax == 0)
+    return Error::Format(ErrorCode::InvalidArgument, "a fallback registry needs room for at least one site");
   const std::size_t sitesBytes = sitesMax * sizeof(FallbackSite);
   void* const sites = memory.TryAllocate(sitesBytes, alignof(FallbackSite));
   void* const registry = memory.TryAllocate(sizeof(FallbackRegistry), alignof(FallbackRegistry));
   if (sites == nullptr || registry == nullptr) {
-    return Error::Format(ErrorCode::CapacityExceeded,
-                         "no room for %u fallback sites: asked %zu B, %zu B left of arena '%s'; raise setupBytes", sitesMax,
-                         sitesBytes + sizeof(FallbackRegistry), memory.RemainingBytes(), memory.Name());
+    return Error::Format(
+        ErrorCode::CapacityExceeded,
+        "no room for %u fallback sites: asked %zu B, %zu B left of arena '%s'; raise setupBytes", sitesMax,
+        sitesBytes + sizeof(FallbackRegistry), memory.RemainingBytes(), memory.Name());
   }
   return ::new (registry) FallbackRegistry(heap, static_cast<FallbackSite*>(sites), sitesMax);
 }
@@ -110,19 +118,25 @@ Result<FallbackSite*> FallbackRegistry::Register(const char* name, const char* o
                                                  std::uint32_t countPerFrameMax) noexcept {
   const char* const shown = name == nullptr ? "(null)" : name;
   if (sealed_) {
-    return Error::Format(ErrorCode::WrongPhase, "fallback site '%s' registered after Setup was sealed; register it in Setup", shown);
+    return Error::Format(ErrorCode::WrongPhase,
+                         "fallback site '%s' registered after Setup was sealed; register it in Setup", shown);
   }
   if (name == nullptr || name[0] == '\0' || owner == nullptr || owner[0] == '\0' || budgetBytes == 0) {
-    return Error::Format(ErrorCode::InvalidArgument, "fallback site '%s' needs a name, an owner and a budget above 0 B", shown);
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "fallback site '%s' needs a name, an owner and a budget above 0 B", shown);
   }
   if (const FallbackSite* const taken = Find(name); taken != nullptr) {
-    return Error::Format(ErrorCode::InvalidArgument, "fallback site '%s' is registered already, by '%s'", name, taken->Owner());
+    return Error::Format(ErrorCode::InvalidArgument, "fallback site '%s' is registered already, by '%s'",
+                         name, taken->Owner());
   }
   if (siteCount_ == sitesMax_) {
-    return Error::Format(ErrorCode::CapacityExceeded, "fallback site '%s' does not fit: %u of %u sites are registered; raise the "
-                         "number of sites at Create", name, siteCount_, sitesMax_);
+    return Error::Format(ErrorCode::CapacityExceeded,
+                         "fallback site '%s' does not fit: %u of %u sites are registered; raise the "
+                         "number of sites at Create",
+                         name, siteCount_, sitesMax_);
   }
-  FallbackSite* const site = ::new (&sites_[siteCount_]) FallbackSite(name, owner, budgetBytes, countPerFrameMax);
+  FallbackSite* const site =
+      ::new (&sites_[siteCount_]) FallbackSite(name, owner, budgetBytes, countPerFrameMax);
   site->heap_ = &heap_;
   site->ownerThread_ = &detail::gateThread;
   ++siteCount_;
@@ -135,8 +149,9 @@ void FallbackRegistry::BeginFrame() noexcept {
 
 FallbackSite* FallbackRegistry::Find(const char* name) noexcept {
   const auto sites = Sites();
-  const auto found = std::find_if(sites.begin(), sites.end(),
-                                  [=](const FallbackSite& site) noexcept { return std::strcmp(site.Name(), name) == 0; });
+  const auto found = std::find_if(sites.begin(), sites.end(), [=](const FallbackSite& site) noexcept {
+    return std::strcmp(site.Name(), name) == 0;
+  });
   return found == sites.end() ? nullptr : &*found;
 }
 

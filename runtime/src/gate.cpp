@@ -84,22 +84,38 @@ std::uint64_t GateFrame() noexcept { return gateFrame.load(std::memory_order_rel
 
 const char* ToString(GateCall call) noexcept {
   switch (call) {
-    case GateCall::Malloc: return "malloc";
-    case GateCall::Calloc: return "calloc";
-    case GateCall::Realloc: return "realloc";
-    case GateCall::ReallocArray: return "reallocarray";
-    case GateCall::Memalign: return "memalign";
-    case GateCall::PosixMemalign: return "posix_memalign";
-    case GateCall::AlignedAlloc: return "aligned_alloc";
-    case GateCall::Valloc: return "valloc";
-    case GateCall::Pvalloc: return "pvalloc";
-    case GateCall::Free: return "free";
-    case GateCall::New: return "operator new";
-    case GateCall::NewArray: return "operator new[]";
-    case GateCall::Delete: return "operator delete";
-    case GateCall::DeleteArray: return "operator delete[]";
-    case GateCall::Hook: return "the game's own malloc";
-    case GateCall::Sanitizer: return "malloc or new (seen by the sanitizer)";
+    case GateCall::Malloc:
+      return "malloc";
+    case GateCall::Calloc:
+      return "calloc";
+    case GateCall::Realloc:
+      return "realloc";
+    case GateCall::ReallocArray:
+      return "reallocarray";
+    case GateCall::Memalign:
+      return "memalign";
+    case GateCall::PosixMemalign:
+      return "posix_memalign";
+    case GateCall::AlignedAlloc:
+      return "aligned_alloc";
+    case GateCall::Valloc:
+      return "valloc";
+    case GateCall::Pvalloc:
+      return "pvalloc";
+    case GateCall::Free:
+      return "free";
+    case GateCall::New:
+      return "operator new";
+    case GateCall::NewArray:
+      return "operator new[]";
+    case GateCall::Delete:
+      return "operator delete";
+    case GateCall::DeleteArray:
+      return "operator delete[]";
+    case GateCall::Hook:
+      return "the game's own malloc";
+    case GateCall::Sanitizer:
+      return "malloc or new (seen by the sanitizer)";
   }
   return "unknown call";
 }
@@ -129,7 +145,8 @@ bool GateBeforeFree(GateCall call, void* block, const void* caller) noexcept {
     AddOwn(CurrentTally().frees, 1);
     if (policy != GatePolicy::Count && !Judge({call, true, 0, block, policy, caller, nullptr})) return false;
   }
-  if ((gateProcessFlags.load(std::memory_order_relaxed) & kGateTrackersActive) != 0) NotifyTrackersOfFree(block);
+  if ((gateProcessFlags.load(std::memory_order_relaxed) & kGateTrackersActive) != 0)
+    NotifyTrackersOfFree(block);
   return true;
 }
 
@@ -151,20 +168,28 @@ void GateAbortDeniedNew(GateCall call, std::size_t sizeBytes) noexcept {
 
 const char* ToString(GatePolicy policy) noexcept {
   switch (policy) {
-    case GatePolicy::Allow: return "Allow";
-    case GatePolicy::Count: return "Count";
-    case GatePolicy::Report: return "Report";
-    case GatePolicy::Deny: return "Deny";
-    case GatePolicy::Trap: return "Trap";
+    case GatePolicy::Allow:
+      return "Allow";
+    case GatePolicy::Count:
+      return "Count";
+    case GatePolicy::Report:
+      return "Report";
+    case GatePolicy::Deny:
+      return "Deny";
+    case GatePolicy::Trap:
+      return "Trap";
   }
   return "Unknown";
 }
 
 const char* ToString(GateState state) noexcept {
   switch (state) {
-    case GateState::Disarmed: return "DISARMED";
-    case GateState::Partial: return "PARTIAL";
-    case GateState::Armed: return "ARMED";
+    case GateState::Disarmed:
+      return "DISARMED";
+    case GateState::Partial:
+      return "PARTIAL";
+    case GateState::Armed:
+      return "ARMED";
   }
   return "UNKNOWN";
 }
@@ -222,7 +247,9 @@ bool FramesRunning() noexcept {
   return (detail::gateProcessFlags.load(std::memory_order_relaxed) & detail::kGateFramesRunning) != 0;
 }
 
-void SetGateFrame(std::uint64_t frameIndex) noexcept { detail::gateFrame.store(frameIndex, std::memory_order_relaxed); }
+void SetGateFrame(std::uint64_t frameIndex) noexcept {
+  detail::gateFrame.store(frameIndex, std::memory_order_relaxed);
+}
 
 std::uint64_t ForeignBlocksFreed() noexcept {
   const detail::GateObject* const object = StadialGateObject == nullptr ? nullptr : StadialGateObject();

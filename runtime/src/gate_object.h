@@ -1,5 +1,5 @@
-// What the OBJECT target stadial::gate tells the runtime library about itself. The library refers to it weakly: null
-// means that the program does not link the gate. Private to the runtime and its gate.
+// What the OBJECT target stadial::gate tells the runtime library about itself. The library refers to it
+// weakly: null means that the program does not link the gate. Private to the runtime and its gate.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,8 @@ struct GateObject {
   const char* why;
   const GateSymbol* symbols;
   std::size_t symbolCount;
-  const std::atomic<std::uint64_t>* foreignBlocks;  // blocks of other allocators that were given to free or realloc
+  const std::atomic<std::uint64_t>*
+      foreignBlocks;  // blocks of other allocators that were given to free or realloc
 };
 
 }  // namespace stadial::runtime::detail

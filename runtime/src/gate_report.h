@@ -15,11 +15,11 @@ struct GateViolation {
   const void* block;      // frees
   GatePolicy policy;
   const void* caller;
-  const char* note;       // what the reader must know besides; may be null
+  const char* note;  // what the reader must know besides; may be null
 };
 
-// One write(2) to standard error with everything: call, size, thread, role, phase, frame, component, stack, remedy.
-// Allocates nothing, takes no lock of ours.
+// One write(2) to standard error with everything: call, size, thread, role, phase, frame, component, stack,
+// remedy. Allocates nothing, takes no lock of ours.
 void PrintGateViolation(const GateViolation& violation) noexcept;
 
 }  // namespace stadial::runtime::detail

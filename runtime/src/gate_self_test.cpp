@@ -1,4 +1,5 @@
-// The self-test: one call of every entry point that hands out or takes back memory, each of which the gate must see.
+// The self-test: one call of every entry point that hands out or takes back memory, each of which the gate
+// must see.
 #include <malloc.h>
 
 #include <atomic>
@@ -19,14 +20,15 @@ constexpr std::size_t kPlantBytes = 48;
 constexpr std::size_t kPlantAlignment = 64;
 constexpr std::align_val_t kPlantAlign{kPlantAlignment};
 
-// Compilers may drop a malloc whose block goes nowhere, fold two reads of a counter around it, and turn a realloc of null
-// into a malloc.
+// Compilers may drop a malloc whose block goes nowhere, fold two reads of a counter around it, and turn a
+// realloc of null into a malloc.
 [[gnu::always_inline]] inline void* Escape(void* block) noexcept {
   asm volatile("" : "+r"(block) : : "memory");
   return block;
 }
 
-// One entry point under test. Either `allocate` or `release` is the form; the other one only completes the pair.
+// One entry point under test. Either `allocate` or `release` is the form; the other one only completes the
+// pair.
 struct Form {
   const char* name;
   bool isRelease;
@@ -75,18 +77,21 @@ constexpr Form kForms[] = {
     {"new[](align)", false, AlignedArrayNew, AlignedArrayDelete},
     {"new(nothrow)", false, [] { return ::operator new(kPlantBytes, std::nothrow); }, PlainDelete},
     {"new[](nothrow)", false, [] { return ::operator new[](kPlantBytes, std::nothrow); }, ArrayDelete},
-    {"new(align, nothrow)", false, [] { return ::operator new(kPlantBytes, kPlantAlign, std::nothrow); }, AlignedDelete},
+    {"new(align, nothrow)", false, [] { return ::operator new(kPlantBytes, kPlantAlign, std::nothrow); },
+     AlignedDelete},
     {"new[](align, nothrow)", false, [] { return ::operator new[](kPlantBytes, kPlantAlign, std::nothrow); },
      AlignedArrayDelete},
     {"free", true, PlainMalloc, PlainFree},
-    {"realloc(block)", true, PlainMalloc, [](void* block) { std::free(Escape(std::realloc(block, 100 * kPlantBytes))); }},
+    {"realloc(block)", true, PlainMalloc,
+     [](void* block) { std::free(Escape(std::realloc(block, 100 * kPlantBytes))); }},
     {"delete", true, PlainNew, PlainDelete},
     {"delete[]", true, ArrayNew, ArrayDelete},
     {"delete(size)", true, PlainNew, [](void* block) { ::operator delete(block, kPlantBytes); }},
     {"delete[](size)", true, ArrayNew, [](void* block) { ::operator delete[](block, kPlantBytes); }},
     {"delete(align)", true, AlignedNew, AlignedDelete},
     {"delete[](align)", true, AlignedArrayNew, AlignedArrayDelete},
-    {"delete(size, align)", true, AlignedNew, [](void* block) { ::operator delete(block, kPlantBytes, kPlantAlign); }},
+    {"delete(size, align)", true, AlignedNew,
+     [](void* block) { ::operator delete(block, kPlantBytes, kPlantAlign); }},
     {"delete[](size, align)", true, AlignedArrayNew,
      [](void* block) { ::operator delete[](block, kPlantBytes, kPlantAlign); }},
     {"delete(nothrow)", true, PlainNew, [](void* block) { ::operator delete(block, std::nothrow); }},
@@ -95,7 +100,8 @@ constexpr Form kForms[] = {
      [](void* block) { ::operator delete(block, kPlantAlign, std::nothrow); }},
     {"delete[](align, nothrow)", true, AlignedArrayNew,
      [](void* block) { ::operator delete[](block, kPlantAlign, std::nothrow); }},
-    {"inside libc (strdup)", false, [] { return static_cast<void*>(::strdup("planted by the gate's self-test")); }, PlainFree},
+    {"inside libc (strdup)", false,
+     [] { return static_cast<void*>(::strdup("planted by the gate's self-test")); }, PlainFree},
     {"inside libstdc++ (string)", false, LibraryString, Nothing},
 };
 
@@ -131,11 +137,14 @@ void Explain(GateSelfTestResult& result, detail::GateText& missing) noexcept {
   const detail::GateObject* const object = StadialGateObject == nullptr ? nullptr : StadialGateObject();
   detail::GateText method(result.method, sizeof result.method);
   detail::GateText why(result.why, sizeof result.why);
-  method.Append(object != nullptr ? object->method : result.formsSeen > 0 ? "hooks called by the game's own malloc" : "none");
+  method.Append(object != nullptr      ? object->method
+                : result.formsSeen > 0 ? "hooks called by the game's own malloc"
+                                       : "none");
   switch (result.state) {
     case GateState::Armed:
       why.Append("all ").AppendDecimal(result.formsTested).Append(" forms were seen");
-      if (object != nullptr && !object->canDeny) why.Append("; the policy Deny acts as Report, because a hook cannot refuse");
+      if (object != nullptr && !object->canDeny)
+        why.Append("; the policy Deny acts as Report, because a hook cannot refuse");
       break;
     case GateState::Partial:
       why.AppendDecimal(result.formsSeen).Append(" of ").AppendDecimal(result.formsTested);
@@ -143,11 +152,14 @@ void Explain(GateSelfTestResult& result, detail::GateText& missing) noexcept {
       break;
     case GateState::Disarmed:
       if (object == nullptr) {
-        why.Append("no allocation was seen: the gate object is not linked; link the target stadial::gate to the program");
+        why.Append(
+            "no allocation was seen: the gate object is not linked; link the target stadial::gate to the "
+            "program");
       } else if (!object->hooked) {
         why.Append("no allocation was seen: ").Append(object->why);
       } else {
-        why.Append("no allocation was seen although the gate is linked: another module defines malloc before it");
+        why.Append(
+            "no allocation was seen although the gate is linked: another module defines malloc before it");
       }
       break;
   }
@@ -157,7 +169,8 @@ GateSelfTestResult Run() noexcept {
   GateSelfTestResult result;
   char missingBytes[160];
   detail::GateText missing(missingBytes, sizeof missingBytes);
-  const Phase phase = static_cast<Phase>((detail::gateThread.word & detail::kGatePhaseMask) >> detail::kGatePhaseShift);
+  const Phase phase =
+      static_cast<Phase>((detail::gateThread.word & detail::kGatePhaseMask) >> detail::kGatePhaseShift);
   const TallyRestorer restorer;
   const GateScope scope(GatePolicy::Count, GatePolicy::Count, phase, "gate self-test");
   for (const Form& form : kForms) {

@@ -80,7 +80,8 @@ StackBounds QueryCurrentStackBounds() noexcept {
 
 StackBounds CurrentStackBounds(std::uintptr_t framePointer) noexcept {
   if (const GateThreadSlot* slot = gateThread.slot; slot != nullptr) {
-    if (framePointer >= slot->stackLow && framePointer < slot->stackHigh) return {framePointer, slot->stackHigh};
+    if (framePointer >= slot->stackLow && framePointer < slot->stackHigh)
+      return {framePointer, slot->stackHigh};
     return {};
   }
   if (&__libc_stack_end != nullptr) {
@@ -110,14 +111,17 @@ std::uint32_t WalkFramePointers(std::uintptr_t framePointer, const void** frames
   return depth;
 }
 
-[[gnu::noinline]] std::uint32_t CaptureStackFast(const void* caller, const void** frames, std::uint32_t framesMax) noexcept {
+[[gnu::noinline]] std::uint32_t CaptureStackFast(const void* caller, const void** frames,
+                                                 std::uint32_t framesMax) noexcept {
   const void* all[kGateStackDepthMax];
-  const std::uint32_t depth = WalkFramePointers(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)), all,
-                                                std::min(framesMax + 6, kGateStackDepthMax), UnknownBounds::ReadThroughKernel);
+  const std::uint32_t depth =
+      WalkFramePointers(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)), all,
+                        std::min(framesMax + 6, kGateStackDepthMax), UnknownBounds::ReadThroughKernel);
   return StartAt(caller, all, depth, frames, framesMax);
 }
 
-[[gnu::noinline]] std::uint32_t CaptureStackFull(const void* caller, const void** frames, std::uint32_t framesMax) noexcept {
+[[gnu::noinline]] std::uint32_t CaptureStackFull(const void* caller, const void** frames,
+                                                 std::uint32_t framesMax) noexcept {
   const void* unwound[kGateStackDepthMax];
   UnwindState state{unwound, kGateStackDepthMax, 0};
   _Unwind_Backtrace(&OnUnwindFrame, &state);
@@ -125,7 +129,8 @@ std::uint32_t WalkFramePointers(std::uintptr_t framePointer, const void** frames
   const std::uint32_t fast = CaptureStackFast(caller, frames, framesMax);
   if (!hasCaller) return fast;
   const void* full[kGateStackDepthMax];
-  const std::uint32_t depth = StartAt(caller, unwound, state.depth, full, std::min(framesMax, kGateStackDepthMax));
+  const std::uint32_t depth =
+      StartAt(caller, unwound, state.depth, full, std::min(framesMax, kGateStackDepthMax));
   if (depth <= fast) return fast;
   std::copy(full, full + depth, frames);
   return depth;
@@ -141,10 +146,12 @@ void AppendCodeAddress(GateText& text, const void* returnAddress) noexcept {
   }
   const char* const slash = std::strrchr(info.dli_fname, '/');
   text.Append(slash != nullptr ? slash + 1 : info.dli_fname).Append("+");
-  text.AppendHex(static_cast<std::uint64_t>(static_cast<const char*>(returnAddress) - static_cast<const char*>(info.dli_fbase)));
+  text.AppendHex(static_cast<std::uint64_t>(static_cast<const char*>(returnAddress) -
+                                            static_cast<const char*>(info.dli_fbase)));
   if (info.dli_sname == nullptr) return;
   text.Append(" ").AppendSymbol(info.dli_sname).Append("+");
-  text.AppendHex(static_cast<std::uint64_t>(static_cast<const char*>(returnAddress) - static_cast<const char*>(info.dli_saddr)));
+  text.AppendHex(static_cast<std::uint64_t>(static_cast<const char*>(returnAddress) -
+                                            static_cast<const char*>(info.dli_saddr)));
 }
 
 void AppendStack(GateText& text, const void* const* frames, std::uint32_t depth) noexcept {

@@ -10,15 +10,16 @@ constexpr bool IsDigit(char c) noexcept { return c >= '0' && c <= '9'; }
 // Reads "4Step" at `at`; empty when there is none.
 std::string_view ReadIdentifier(std::string_view mangled, std::size_t& at) noexcept {
   std::size_t length = 0;
-  while (at < mangled.size() && IsDigit(mangled[at])) length = length * 10 + static_cast<std::size_t>(mangled[at++] - '0');
+  while (at < mangled.size() && IsDigit(mangled[at]))
+    length = length * 10 + static_cast<std::size_t>(mangled[at++] - '0');
   if (length == 0 || length > mangled.size() - at) return {};
   const std::string_view identifier = mangled.substr(at, length);
   at += length;
   return identifier;
 }
 
-// Skips a template argument list, which starts at its 'I'. Literals and packs nest with their own 'E'; a name that
-// happens to contain these letters is skipped as a whole by its length.
+// Skips a template argument list, which starts at its 'I'. Literals and packs nest with their own 'E'; a
+// name that happens to contain these letters is skipped as a whole by its length.
 bool SkipTemplateArguments(std::string_view mangled, std::size_t& at) noexcept {
   std::size_t depth = 0;
   while (at < mangled.size()) {
@@ -89,7 +90,8 @@ GateText& GateText::AppendSymbol(const char* name) noexcept {
   if (at < mangled.size() && mangled[at] == 'L') ++at;  // internal linkage
   const bool nested = at < mangled.size() && mangled[at] == 'N';
   if (nested) ++at;
-  while (nested && at < mangled.size() && (mangled[at] == 'K' || mangled[at] == 'V' || mangled[at] == 'R')) ++at;
+  while (nested && at < mangled.size() && (mangled[at] == 'K' || mangled[at] == 'V' || mangled[at] == 'R'))
+    ++at;
 
   bool first = true;
   std::string_view last;
@@ -108,7 +110,8 @@ GateText& GateText::AppendSymbol(const char* name) noexcept {
     } else if (mangled.substr(at).starts_with("12_GLOBAL__N_1")) {
       part = "(anonymous namespace)";
       at += 14;
-    } else if (nested && (mangled[at] == 'C' || mangled[at] == 'D') && at + 1 < mangled.size() && IsDigit(mangled[at + 1])) {
+    } else if (nested && (mangled[at] == 'C' || mangled[at] == 'D') && at + 1 < mangled.size() &&
+               IsDigit(mangled[at + 1])) {
       part = last;
       isDestructor = mangled[at] == 'D';
       at += 2;

@@ -34,7 +34,8 @@ VmSyscallCounts operator-(const VmSyscallCounts& later, const VmSyscallCounts& e
 Result<VmSyscallWitness> VmSyscallWitness::Install() noexcept {
   detail::WitnessThreadState& state = detail::CurrentWitness();
   if (state.installed) {
-    return Error::Format(ErrorCode::InvalidArgument, "the calling thread has a kernel witness already; keep one per thread");
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "the calling thread has a kernel witness already; keep one per thread");
   }
   STADIAL_RETURN_IF_ERROR(detail::TurnDispatchOn(state));
   state.installed = true;
@@ -48,10 +49,11 @@ Result<VmSyscallWitness> VmSyscallWitness::Install() noexcept {
   witness.Leave();
   const VmSyscallCounts seen = state.counts - before;
   if (seen.madvise != 1 || seen.total != 2 || advised != 0 || self != ::getpid()) {
-    return Error::Format(ErrorCode::NotSupported,
-                         "Syscall User Dispatch was granted but does not work here: of 2 planted system calls %llu were seen "
-                         "(%llu of 1 madvise); VM system calls cannot be counted",
-                         static_cast<unsigned long long>(seen.total), static_cast<unsigned long long>(seen.madvise));
+    return Error::Format(
+        ErrorCode::NotSupported,
+        "Syscall User Dispatch was granted but does not work here: of 2 planted system calls %llu were seen "
+        "(%llu of 1 madvise); VM system calls cannot be counted",
+        static_cast<unsigned long long>(seen.total), static_cast<unsigned long long>(seen.madvise));
   }
   state.counts = VmSyscallCounts{};
   witness.ResetFirst();
@@ -60,7 +62,8 @@ Result<VmSyscallWitness> VmSyscallWitness::Install() noexcept {
 
 VmSyscallWitness::~VmSyscallWitness() {
   if (state_ == nullptr) return;
-  STADIAL_ASSERT_ALWAYS(state_ == &detail::CurrentWitness(), "a kernel witness belongs to the thread that installed it");
+  STADIAL_ASSERT_ALWAYS(state_ == &detail::CurrentWitness(),
+                        "a kernel witness belongs to the thread that installed it");
   Leave();
   if (state_->installed) detail::TurnDispatchOff();
   state_->installed = false;

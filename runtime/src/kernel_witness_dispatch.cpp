@@ -32,12 +32,13 @@
 #define PR_SYS_DISPATCH_ON 1
 #endif
 
-// The code that may enter the kernel while a window is open. The kernel compares the address after the syscall
-// instruction, so each syscall needs one more instruction inside the range.
+// The code that may enter the kernel while a window is open. The kernel compares the address after the
+// syscall instruction, so each syscall needs one more instruction inside the range.
 //
-// Reissue runs in the interrupted context, after the handler has returned: registers are the original call's, rcx
-// holds where to continue (the instruction would have left exactly that in rcx). The stack below the red zone carries
-// it across the call, so that signals may nest. Restorer is what a signal handler returns through.
+// Reissue runs in the interrupted context, after the handler has returned: registers are the original
+// call's, rcx holds where to continue (the instruction would have left exactly that in rcx). The stack below
+// the red zone carries it across the call, so that signals may nest. Restorer is what a signal handler
+// returns through.
 asm(R"(
   .pushsection .text
   .p2align 4
@@ -82,7 +83,8 @@ namespace {
 constexpr int kSigsysUserDispatch = 2;  // si_code SYS_USER_DISPATCH; glibc 2.36 has no name for it
 constexpr std::size_t kKernelSigsetBytes = 8;
 
-// The kernel's own layout: glibc's sigaction would install its own restorer, which lies outside the exempt range.
+// The kernel's own layout: glibc's sigaction would install its own restorer, which lies outside the exempt
+// range.
 struct KernelSigaction {
   void (*handler)(int, siginfo_t*, void*);
   unsigned long flags;
@@ -97,25 +99,40 @@ void Count(WitnessThreadState& state, long number, const greg_t* registers) noex
   VmSyscallCounts& counts = state.counts;
   ++counts.total;
   switch (number) {
-    case SYS_mmap: ++counts.mmap; break;
-    case SYS_munmap: ++counts.munmap; break;
-    case SYS_mprotect: ++counts.mprotect; break;
-    case SYS_mremap: ++counts.mremap; break;
-    case SYS_madvise: ++counts.madvise; break;
-    case SYS_brk: ++counts.brk; break;
-    default: return;
+    case SYS_mmap:
+      ++counts.mmap;
+      break;
+    case SYS_munmap:
+      ++counts.munmap;
+      break;
+    case SYS_mprotect:
+      ++counts.mprotect;
+      break;
+    case SYS_mremap:
+      ++counts.mremap;
+      break;
+    case SYS_madvise:
+      ++counts.madvise;
+      break;
+    case SYS_brk:
+      ++counts.brk;
+      break;
+    default:
+      return;
   }
   if ((gateThread.word & kGateDriverBit) != 0) ++counts.driverVm;
   if (state.first.number >= 0) return;
   state.first.number = number;
   state.first.frames[0] = reinterpret_cast<const void*>(registers[REG_RIP]);
-  state.first.depth = 1 + WalkFramePointers(static_cast<std::uintptr_t>(registers[REG_RBP]), &state.first.frames[1],
-                                            kWitnessStackDepthMax - 1, UnknownBounds::Stop);
+  state.first.depth =
+      1 + WalkFramePointers(static_cast<std::uintptr_t>(registers[REG_RBP]), &state.first.frames[1],
+                            kWitnessStackDepthMax - 1, UnknownBounds::Stop);
 }
 
-// The C library blocks all signals around thread creation, and a system call that is dispatched while SIGSYS is blocked
-// kills the process. So a change of the signal mask is not issued again but carried out on the mask that the handler
-// returns to, with SIGSYS left out of it. False: not a change that can be carried out here.
+// The C library blocks all signals around thread creation, and a system call that is dispatched while SIGSYS
+// is blocked kills the process. So a change of the signal mask is not issued again but carried out on the
+// mask that the handler returns to, with SIGSYS left out of it. False: not a change that can be carried out
+// here.
 bool ChangeSignalMask(ucontext_t& context) noexcept {
   greg_t* const registers = context.uc_mcontext.gregs;
   const auto* const wanted = reinterpret_cast<const unsigned long*>(registers[REG_RSI]);
@@ -125,10 +142,17 @@ bool ChangeSignalMask(ucontext_t& context) noexcept {
   const unsigned long before = *mask;
   if (wanted != nullptr) {
     switch (registers[REG_RDI]) {
-      case SIG_BLOCK: *mask |= *wanted; break;
-      case SIG_UNBLOCK: *mask &= ~*wanted; break;
-      case SIG_SETMASK: *mask = *wanted; break;
-      default: return false;
+      case SIG_BLOCK:
+        *mask |= *wanted;
+        break;
+      case SIG_UNBLOCK:
+        *mask &= ~*wanted;
+        break;
+      case SIG_SETMASK:
+        *mask = *wanted;
+        break;
+      default:
+        return false;
     }
     *mask &= ~(1ul << (SIGSYS - 1));
   }
@@ -137,10 +161,12 @@ bool ChangeSignalMask(ucontext_t& context) noexcept {
   return true;
 }
 
-// Runs with the window open, so it must not make a system call outside the exempt range: it only counts and redirects.
+// Runs with the window open, so it must not make a system call outside the exempt range: it only counts and
+// redirects.
 void OnSigsys(int signal, siginfo_t* info, void* context) noexcept {
   if (info->si_code != kSigsysUserDispatch) {
-    if ((previousAction.flags & SA_SIGINFO) != 0 && previousAction.handler != nullptr) return previousAction.handler(signal, info, context);
+    if ((previousAction.flags & SA_SIGINFO) != 0 && previousAction.handler != nullptr)
+      return previousAction.handler(signal, info, context);
     // Not ours and nobody else's: end the way an unhandled SIGSYS ends.
     CurrentWitness().selector.store(0, std::memory_order_relaxed);
     KernelSigaction standard{};
@@ -166,8 +192,8 @@ void OnSigsys(int signal, siginfo_t* info, void* context) noexcept {
     case SYS_clone3:
     case SYS_fork:
     case SYS_vfork:
-      // The child would come back on another stack, or share this one. Close the window and let the call run where it
-      // stands: two bytes back, at the syscall instruction.
+      // The child would come back on another stack, or share this one. Close the window and let the call run
+      // where it stands: two bytes back, at the syscall instruction.
       ++state.counts.lostWindows;
       state.selector.store(0, std::memory_order_relaxed);
       registers[REG_RIP] -= 2;
@@ -198,7 +224,8 @@ Result<void> PrepareProcess() noexcept {
   action.flags = SA_SIGINFO | SA_NODEFER | kFlagRestorer;
   action.restorer = &stadialWitnessRestorer;
   if (syscall(SYS_rt_sigaction, SIGSYS, &action, &previousAction, kKernelSigsetBytes) != 0) {
-    return Error::Format(ErrorCode::NotSupported, "a SIGSYS handler cannot be installed: %s; VM system calls cannot be counted",
+    return Error::Format(ErrorCode::NotSupported,
+                         "a SIGSYS handler cannot be installed: %s; VM system calls cannot be counted",
                          strerrordesc_np(errno));
   }
   pthread_atfork(nullptr, nullptr, &OnForkInChild);
@@ -209,9 +236,12 @@ Result<void> PrepareProcess() noexcept {
 }  // namespace
 
 Result<void> TurnDispatchOn(WitnessThreadState& state) noexcept {
-  // valgrind hands the prctl to the kernel, which would then dispatch valgrind's own system calls and kill the process.
+  // valgrind hands the prctl to the kernel, which would then dispatch valgrind's own system calls and kill
+  // the process.
   if (arenas::ReadAddressSpaceLimits().underValgrind) {
-    return Error::Format(ErrorCode::NotSupported, "valgrind makes system calls of its own on this thread; VM system calls cannot be counted");
+    return Error::Format(
+        ErrorCode::NotSupported,
+        "valgrind makes system calls of its own on this thread; VM system calls cannot be counted");
   }
   STADIAL_RETURN_IF_ERROR(PrepareProcess());
   state.selector.store(0, std::memory_order_relaxed);
@@ -223,8 +253,10 @@ Result<void> TurnDispatchOn(WitnessThreadState& state) noexcept {
   const auto length = static_cast<unsigned long>(stadialWitnessExemptEnd - stadialWitnessExemptBegin);
   if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, begin, length, &state.selector) != 0) {
     return Error::Format(ErrorCode::NotSupported,
-                         "Syscall User Dispatch was refused (%s); it needs Linux 5.11, no valgrind and no sandbox in the way; VM "
-                         "system calls cannot be counted", strerrordesc_np(errno));
+                         "Syscall User Dispatch was refused (%s); it needs Linux 5.11, no valgrind and no "
+                         "sandbox in the way; VM "
+                         "system calls cannot be counted",
+                         strerrordesc_np(errno));
   }
   return {};
 }
@@ -239,9 +271,13 @@ namespace stadial::runtime::detail {
 
 Result<void> TurnDispatchOn(WitnessThreadState&) noexcept {
 #if defined(STADIAL_THREAD_SANITIZER)
-  return Error::Format(ErrorCode::NotSupported, "ThreadSanitizer must own all signals; VM system calls cannot be counted in this build");
+  return Error::Format(
+      ErrorCode::NotSupported,
+      "ThreadSanitizer must own all signals; VM system calls cannot be counted in this build");
 #else
-  return Error::Format(ErrorCode::NotSupported, "Syscall User Dispatch exists on x86-64 Linux only; VM system calls cannot be counted");
+  return Error::Format(
+      ErrorCode::NotSupported,
+      "Syscall User Dispatch exists on x86-64 Linux only; VM system calls cannot be counted");
 #endif
 }
 

@@ -8,7 +8,8 @@
 
 namespace stadial::runtime::detail {
 
-// One per thread, in static thread-local storage. Only its own thread and the SIGSYS handler on that thread touch it.
+// One per thread, in static thread-local storage. Only its own thread and the SIGSYS handler on that thread
+// touch it.
 struct WitnessThreadState {
   // The kernel reads this byte at every system call of the thread: 1 while a window is open.
   std::atomic<unsigned char> selector{0};

@@ -27,7 +27,7 @@ struct Pending {
   std::uint32_t module;  // index in the iteration order
   std::uint32_t call;
   void** slot;
-  void* stub;            // what the slot held: the module's own binding stub
+  void* stub;  // what the slot held: the module's own binding stub
 };
 
 // One module's tables, as its dynamic section gives them.
@@ -60,13 +60,15 @@ struct Scan {
 
 constinit Pending pendings[kPendingMax] = {};
 
-// What the whole program uses: the gate's definitions, or whatever the global scope gives where they are not linked.
+// What the whole program uses: the gate's definitions, or whatever the global scope gives where they are not
+// linked.
 void FindExpected(Scan& scan) noexcept {
   const GateObject* const object = StadialGateObject == nullptr ? nullptr : StadialGateObject();
   for (std::size_t index = 0; index < kWatchedCallCount; ++index) {
     scan.expected[index] = dlsym(RTLD_DEFAULT, kWatchedCalls[index].name);
     for (std::size_t at = 0; object != nullptr && at < object->symbolCount; ++at) {
-      if (std::strcmp(object->symbols[at].name, kWatchedCalls[index].name) == 0) scan.expected[index] = object->symbols[at].address;
+      if (std::strcmp(object->symbols[at].name, kWatchedCalls[index].name) == 0)
+        scan.expected[index] = object->symbols[at].address;
     }
   }
 }
@@ -77,30 +79,51 @@ ModuleTables ReadTables(const dl_phdr_info& info) noexcept {
   const Elf64_Dyn* dynamic = nullptr;
   for (std::size_t index = 0; index < info.dlpi_phnum; ++index) {
     const Elf64_Phdr& header = info.dlpi_phdr[index];
-    if (header.p_type == PT_DYNAMIC) dynamic = reinterpret_cast<const Elf64_Dyn*>(tables.base + header.p_vaddr);
+    if (header.p_type == PT_DYNAMIC)
+      dynamic = reinterpret_cast<const Elf64_Dyn*>(tables.base + header.p_vaddr);
     if (header.p_type == PT_LOAD && (header.p_flags & PF_X) != 0) {
       tables.codeLow = std::min<std::uintptr_t>(tables.codeLow, tables.base + header.p_vaddr);
-      tables.codeHigh = std::max<std::uintptr_t>(tables.codeHigh, tables.base + header.p_vaddr + header.p_memsz);
+      tables.codeHigh =
+          std::max<std::uintptr_t>(tables.codeHigh, tables.base + header.p_vaddr + header.p_memsz);
     }
   }
   if (dynamic == nullptr) return tables;
   // glibc relocates these pointers in place, except in modules whose dynamic section is read-only.
-  const auto address = [&](Elf64_Addr value) noexcept { return value < tables.base ? tables.base + value : value; };
+  const auto address = [&](Elf64_Addr value) noexcept {
+    return value < tables.base ? tables.base + value : value;
+  };
   const Elf64_Rela* plt = nullptr;
   const Elf64_Rela* data = nullptr;
   std::size_t pltBytes = 0;
   std::size_t dataBytes = 0;
   for (; dynamic->d_tag != DT_NULL; ++dynamic) {
     switch (dynamic->d_tag) {
-      case DT_SYMTAB: tables.symbols = reinterpret_cast<const Elf64_Sym*>(address(dynamic->d_un.d_ptr)); break;
-      case DT_STRTAB: tables.strings = reinterpret_cast<const char*>(address(dynamic->d_un.d_ptr)); break;
-      case DT_JMPREL: plt = reinterpret_cast<const Elf64_Rela*>(address(dynamic->d_un.d_ptr)); break;
-      case DT_PLTRELSZ: pltBytes = dynamic->d_un.d_val; break;
-      case DT_RELA: data = reinterpret_cast<const Elf64_Rela*>(address(dynamic->d_un.d_ptr)); break;
-      case DT_RELASZ: dataBytes = dynamic->d_un.d_val; break;
-      case DT_SYMBOLIC: tables.isSymbolic = true; break;
-      case DT_FLAGS: tables.isSymbolic |= (dynamic->d_un.d_val & DF_SYMBOLIC) != 0; break;
-      default: break;
+      case DT_SYMTAB:
+        tables.symbols = reinterpret_cast<const Elf64_Sym*>(address(dynamic->d_un.d_ptr));
+        break;
+      case DT_STRTAB:
+        tables.strings = reinterpret_cast<const char*>(address(dynamic->d_un.d_ptr));
+        break;
+      case DT_JMPREL:
+        plt = reinterpret_cast<const Elf64_Rela*>(address(dynamic->d_un.d_ptr));
+        break;
+      case DT_PLTRELSZ:
+        pltBytes = dynamic->d_un.d_val;
+        break;
+      case DT_RELA:
+        data = reinterpret_cast<const Elf64_Rela*>(address(dynamic->d_un.d_ptr));
+        break;
+      case DT_RELASZ:
+        dataBytes = dynamic->d_un.d_val;
+        break;
+      case DT_SYMBOLIC:
+        tables.isSymbolic = true;
+        break;
+      case DT_FLAGS:
+        tables.isSymbolic |= (dynamic->d_un.d_val & DF_SYMBOLIC) != 0;
+        break;
+      default:
+        break;
     }
   }
   if (plt != nullptr) tables.plt = {plt, pltBytes / sizeof(Elf64_Rela)};
@@ -111,7 +134,8 @@ ModuleTables ReadTables(const dl_phdr_info& info) noexcept {
 // The module's entry in the result, made at its first finding; null when the table is full.
 UncoveredModule* EntryOf(Scan& scan, const char* path) noexcept {
   for (std::size_t index = 0; index < scan.written; ++index) {
-    if (std::strncmp(scan.out[index].path, path, sizeof scan.out[index].path - 1) == 0) return &scan.out[index];
+    if (std::strncmp(scan.out[index].path, path, sizeof scan.out[index].path - 1) == 0)
+      return &scan.out[index];
   }
   if (scan.written == scan.out.size()) {
     ++scan.stats.omitted;
@@ -124,7 +148,8 @@ UncoveredModule* EntryOf(Scan& scan, const char* path) noexcept {
 }
 
 // Keeps the first reason of a module.
-void ListModule(Scan& scan, const char* path, std::string_view symbol, std::string_view problem, const char* where) noexcept {
+void ListModule(Scan& scan, const char* path, std::string_view symbol, std::string_view problem,
+                const char* where) noexcept {
   UncoveredModule* const entry = EntryOf(scan, path);
   if (entry == nullptr || entry->reason[0] != '\0') return;
   GateText text(entry->reason, sizeof entry->reason);
@@ -132,7 +157,8 @@ void ListModule(Scan& scan, const char* path, std::string_view symbol, std::stri
   if (where != nullptr) text.Append(where);
 }
 
-void JudgeBound(Scan& scan, const char* path, const ModuleTables& tables, std::size_t call, const void* value) noexcept {
+void JudgeBound(Scan& scan, const char* path, const ModuleTables& tables, std::size_t call,
+                const void* value) noexcept {
   if (value == scan.expected[call] || value == nullptr) return;  // null: a weak symbol that nothing defines
   const char* const symbol = kWatchedCalls[call].name;
   if (tables.ContainsCode(value)) {
@@ -141,10 +167,12 @@ void JudgeBound(Scan& scan, const char* path, const ModuleTables& tables, std::s
   }
   Dl_info info{};
   const bool known = dladdr(value, &info) != 0 && info.dli_fname != nullptr;
-  ListModule(scan, path, symbol, "bypasses the gate (RTLD_DEEPBIND?): it leads to ", known ? info.dli_fname : "an unknown place");
+  ListModule(scan, path, symbol, "bypasses the gate (RTLD_DEEPBIND?): it leads to ",
+             known ? info.dli_fname : "an unknown place");
 }
 
-void LookAtSlots(Scan& scan, const char* path, const ModuleTables& tables, std::span<const Elf64_Rela> relocations) noexcept {
+void LookAtSlots(Scan& scan, const char* path, const ModuleTables& tables,
+                 std::span<const Elf64_Rela> relocations) noexcept {
   for (const Elf64_Rela& relocation : relocations) {
     const auto type = ELF64_R_TYPE(relocation.r_info);
     if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT && type != R_X86_64_64) continue;
@@ -158,10 +186,12 @@ void LookAtSlots(Scan& scan, const char* path, const ModuleTables& tables, std::
     const bool isOwnDefinition = symbol.st_shndx != SHN_UNDEF &&
                                  reinterpret_cast<std::uintptr_t>(value) == tables.base + symbol.st_value;
     // An unbound slot points to the module's own stub, which asks the dynamic linker at the first call.
-    if (type == R_X86_64_JUMP_SLOT && tables.ContainsCode(value) && !isOwnDefinition && value != scan.expected[call]) {
+    if (type == R_X86_64_JUMP_SLOT && tables.ContainsCode(value) && !isOwnDefinition &&
+        value != scan.expected[call]) {
       if (scan.pendingCount == kPendingMax) {
         ++scan.stats.unknown;
-        ListModule(scan, path, kWatchedCalls[call].name, "is unbound, and too many slots are: link with -z now", nullptr);
+        ListModule(scan, path, kWatchedCalls[call].name,
+                   "is unbound, and too many slots are: link with -z now", nullptr);
       } else {
         pendings[scan.pendingCount++] = {scan.moduleIndex, static_cast<std::uint32_t>(call), slot, value};
       }
@@ -195,7 +225,8 @@ int OnModule(dl_phdr_info* info, std::size_t, void* argument) noexcept {
     if (tables.symbols != nullptr && tables.strings != nullptr) {
       LookAtSlots(scan, path, tables, tables.plt);
       LookAtSlots(scan, path, tables, tables.data);
-      if (tables.isSymbolic && scan.symbolicCount < kSymbolicModulesMax) scan.symbolicModules[scan.symbolicCount++] = scan.moduleIndex;
+      if (tables.isSymbolic && scan.symbolicCount < kSymbolicModulesMax)
+        scan.symbolicModules[scan.symbolicCount++] = scan.moduleIndex;
     }
   }
   ++scan.moduleIndex;
@@ -265,7 +296,8 @@ void BindOne(Scan& scan, const PinnedModule& module, const Pending& pending) noe
   }
   if (value == pending.stub) {
     ++scan.stats.unknown;
-    ListModule(scan, module.Path(), kWatchedCalls[pending.call].name, "stays unbound (LD_BIND_NOT?): unknown", nullptr);
+    ListModule(scan, module.Path(), kWatchedCalls[pending.call].name, "stays unbound (LD_BIND_NOT?): unknown",
+               nullptr);
   } else {
     JudgeBound(scan, module.Path(), module.Tables(), pending.call, value);
   }
@@ -283,7 +315,8 @@ void BindPending(Scan& scan) noexcept {
       } else {
         ++scan.stats.unknown;
         ListModule(scan, module.Path(), kWatchedCalls[pendings[index].call].name,
-                   "is unbound, and the module was unloaded meanwhile or its path is too long: unknown", nullptr);
+                   "is unbound, and the module was unloaded meanwhile or its path is too long: unknown",
+                   nullptr);
       }
     }
   }
@@ -295,8 +328,11 @@ void ListSymbolicAllocators(Scan& scan) noexcept {
     if (module.Handle() == nullptr) continue;
     for (std::size_t call = 0; call < kWatchedCallCount; ++call) {
       const void* const definition = dlsym(module.Handle(), kWatchedCalls[call].name);
-      if (definition == nullptr || definition == scan.expected[call] || !module.Tables().ContainsCode(definition)) continue;
-      ListModule(scan, module.Path(), kWatchedCalls[call].name, "is defined by the module itself, which is linked with -Bsymbolic", nullptr);
+      if (definition == nullptr || definition == scan.expected[call] ||
+          !module.Tables().ContainsCode(definition))
+        continue;
+      ListModule(scan, module.Path(), kWatchedCalls[call].name,
+                 "is defined by the module itself, which is linked with -Bsymbolic", nullptr);
       break;
     }
   }

@@ -33,10 +33,14 @@ GateThreadSlot* ThreadSlots() noexcept { return threadSlots; }
 
 const char* ToString(ThreadRole role) noexcept {
   switch (role) {
-    case ThreadRole::Unregistered: return "Unregistered";
-    case ThreadRole::Frame: return "Frame";
-    case ThreadRole::Worker: return "Worker";
-    case ThreadRole::Submit: return "Submit";
+    case ThreadRole::Unregistered:
+      return "Unregistered";
+    case ThreadRole::Frame:
+      return "Frame";
+    case ThreadRole::Worker:
+      return "Worker";
+    case ThreadRole::Submit:
+      return "Submit";
   }
   return "Unknown";
 }
@@ -70,7 +74,8 @@ ThreadRegistration::ThreadRegistration(ThreadRole role, const char* name) noexce
 ThreadRegistration::~ThreadRegistration() {
   using namespace detail;
   GateThreadState& thread = gateThread;
-  STADIAL_ASSERT_ALWAYS(slot_->owner == &thread, "a ThreadRegistration must be destroyed on the thread that made it");
+  STADIAL_ASSERT_ALWAYS(slot_->owner == &thread,
+                        "a ThreadRegistration must be destroyed on the thread that made it");
   if (--thread.registrations != 0) return;
   thread.slot = nullptr;
   slot_->owner = nullptr;

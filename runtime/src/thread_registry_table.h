@@ -8,8 +8,8 @@
 
 namespace stadial::runtime::detail {
 
-// Counters are kept per role and never cleared, so that sums over all records never decrease while threads come and
-// go; a thread's own counters are the difference to `baseline`.
+// Counters are kept per role and never cleared, so that sums over all records never decrease while threads
+// come and go; a thread's own counters are the difference to `baseline`.
 struct alignas(64) GateThreadSlot {
   std::atomic<std::uint32_t> used{0};
   std::atomic<ThreadRole> role{ThreadRole::Unregistered};

@@ -223,7 +223,8 @@ TEST_F(AllocationTrackerTest, Aa_ItselfAllocatesNothing) {
     const GateScope trap(GatePolicy::Trap, GatePolicy::Trap, Phase::Frame, "tracker");
     tracker.StopTracking();
     tracker.StartTracking();
-    for (std::uintptr_t key = 1; key <= 1000; ++key) tracker.Record(reinterpret_cast<void*>(key * 16), key, "component");
+    for (std::uintptr_t key = 1; key <= 1000; ++key)
+      tracker.Record(reinterpret_cast<void*>(key * 16), key, "component");
     for (std::uintptr_t key = 1; key <= 990; ++key) tracker.RecordFree(reinterpret_cast<void*>(key * 16));
     const SnapshotDelta delta = tracker.Snapshot() - AllocationSnapshot{};
     copied = delta.liveCount == 10 ? tracker.CopyLive(live, 64) : 0;
@@ -237,7 +238,8 @@ TEST_F(AllocationTrackerTest, Aa_ItselfAllocatesNothing) {
 TEST_F(AllocationTrackerTest, Aa_BlocksBeyondTheTableAreCountedAndSaidToBeDropped) {
   AllocationTracker tracker({.liveBlocksMax = 8});
   Start(tracker);
-  for (std::uintptr_t key = 1; key <= 10; ++key) tracker.Record(reinterpret_cast<void*>(key * 16), 100, "many");
+  for (std::uintptr_t key = 1; key <= 10; ++key)
+    tracker.Record(reinterpret_cast<void*>(key * 16), 100, "many");
   EXPECT_EQ(tracker.GetStats().count, 10u);
   EXPECT_EQ(tracker.GetStats().liveCount, 8u);
   EXPECT_EQ(tracker.GetStats().droppedRecords, 2u);
@@ -378,7 +380,8 @@ struct Model {
   }
 };
 
-// Runs a random program on both; false at the first difference. `sabotage`: one free is kept from the tracker.
+// Runs a random program on both; false at the first difference. `sabotage`: one free is kept from the
+// tracker.
 bool AgreesWithModel(std::uint64_t seed, std::uint64_t steps, bool sabotage) {
   AllocationTracker tracker({.liveBlocksMax = 8192, .threads = TrackedThreads::Current});
   tracker.StartTracking();
@@ -408,7 +411,8 @@ bool AgreesWithModel(std::uint64_t seed, std::uint64_t steps, bool sabotage) {
     const SnapshotDelta seen = now - trackerMark;
     const SnapshotDelta wanted = model.totals - modelMark;
     if (seen.count != wanted.count || seen.totalBytes != wanted.totalBytes || seen.frees != wanted.frees ||
-        seen.freedBytes != wanted.freedBytes || seen.liveCount != wanted.liveCount || seen.liveBytes != wanted.liveBytes) {
+        seen.freedBytes != wanted.freedBytes || seen.liveCount != wanted.liveCount ||
+        seen.liveBytes != wanted.liveBytes) {
       return false;
     }
     negativeDeltas += seen.liveCount < 0 ? 1 : 0;

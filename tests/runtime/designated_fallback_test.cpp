@@ -22,7 +22,8 @@ using namespace arenas::literals;
 class DesignatedFallback : public ::testing::Test {
  protected:
   void SetUp() override {
-    auto region = arenas::Region::Reserve({.name = "fallback_test", .sizeBytes = 1_GiB, .retryBytes = 512_MiB});
+    auto region =
+        arenas::Region::Reserve({.name = "fallback_test", .sizeBytes = 1_GiB, .retryBytes = 512_MiB});
     ASSERT_TRUE(region) << region.GetError().Message();
     region_.emplace(std::move(region).Value());
     auto segment = region_->AddSegment(
@@ -159,7 +160,8 @@ TEST_F(DesignatedFallback, R6_RegistrationFaultsAreErrors) {
   Site("three", 100);
   const auto full = registry_->Register("four", "test", 100, 0);
   EXPECT_EQ(full.GetError().Code(), ErrorCode::CapacityExceeded);
-  EXPECT_NE(std::string(full.GetError().Message()).find("3 of 3 sites"), std::string::npos) << full.GetError().Message();
+  EXPECT_NE(std::string(full.GetError().Message()).find("3 of 3 sites"), std::string::npos)
+      << full.GetError().Message();
   registry_->Seal();
   const auto late = registry_->Register("five", "test", 100, 0);
   EXPECT_EQ(late.GetError().Code(), ErrorCode::WrongPhase);

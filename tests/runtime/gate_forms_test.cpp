@@ -19,8 +19,8 @@ std::string NameOf(const ::testing::TestParamInfo<AllocateForm>& info) { return 
 std::string NameOfRelease(const ::testing::TestParamInfo<ReleaseForm>& info) { return info.param.name; }
 
 GateThreadCounters operator-(const GateThreadCounters& later, const GateThreadCounters& earlier) {
-  return {later.allocations - earlier.allocations, later.allocatedBytes - earlier.allocatedBytes, later.frees - earlier.frees,
-          later.denied - earlier.denied, later.reports - earlier.reports};
+  return {later.allocations - earlier.allocations, later.allocatedBytes - earlier.allocatedBytes,
+          later.frees - earlier.frees, later.denied - earlier.denied, later.reports - earlier.reports};
 }
 
 // Reports are limited per frame.
@@ -81,8 +81,12 @@ TEST_P(GateAllocation, R6_ReportServesCountsAndDescribes) {
   ExpectUsable(block);
   EXPECT_EQ(seen_.allocations, 1u);
   EXPECT_EQ(seen_.reports, 1u);
-  EXPECT_THAT(printed, ContainsRegex("gate report: " + ReportedCall(GetParam().call) + " of " + std::to_string(GetParam().bytes) + " B"));
-  EXPECT_THAT(printed, ContainsRegex("in phase Frame, frame [0-9]+, component 'forms'; policy Report: the memory was handed out"));
+  EXPECT_THAT(printed, ContainsRegex("gate report: " + ReportedCall(GetParam().call) + " of " +
+                                     std::to_string(GetParam().bytes) + " B"));
+  EXPECT_THAT(
+      printed,
+      ContainsRegex(
+          "in phase Frame, frame [0-9]+, component 'forms'; policy Report: the memory was handed out"));
   EXPECT_THAT(printed, ContainsRegex("#0 0x[0-9a-f]+ "));
   GetParam().release(block);
 }
@@ -204,7 +208,8 @@ TEST_F(GateTrapDeathTest, R7_EveryReleaseTraps) {
           const GateScope scope(GatePolicy::Trap, GatePolicy::Trap, Phase::Frame, "forms");
           form.release(block);
         },
-        "gate trap: " + ReportedCall(form.call) + " of block 0x[0-9a-f]+ .*policy Trap: the block was not freed")
+        "gate trap: " + ReportedCall(form.call) +
+            " of block 0x[0-9a-f]+ .*policy Trap: the block was not freed")
         << form.name;
   }
 }

@@ -51,7 +51,8 @@ TEST_F(GateTest, Ab_SelfTestSeesEveryFormAndSaysHow) {
   EXPECT_EQ(result.formsSeen, result.formsTested);
   EXPECT_GE(result.formsTested, 33u);
   EXPECT_NE(std::string(result.why).find("all "), std::string::npos) << result.why;
-  EXPECT_STREQ(result.method, kIsSanitized ? "sanitizer malloc hooks" : "malloc family and operators over mimalloc");
+  EXPECT_STREQ(result.method,
+               kIsSanitized ? "sanitizer malloc hooks" : "malloc family and operators over mimalloc");
   EXPECT_EQ(CurrentGateState(), GateState::Armed);
   EXPECT_STREQ(ToString(CurrentGateState()), "ARMED");
 }
@@ -153,7 +154,8 @@ TEST_F(GateTest, R6_DeniedReallocKeepsTheBlock) {
   // Through a volatile, because compilers take it that a realloc ends the block.
   char* volatile kept = block;
   std::memset(block, 'k', 64);
-  for (const auto& [allocate, free] : {std::pair{GatePolicy::Deny, GatePolicy::Allow}, std::pair{GatePolicy::Allow, GatePolicy::Deny}}) {
+  for (const auto& [allocate, free] :
+       {std::pair{GatePolicy::Deny, GatePolicy::Allow}, std::pair{GatePolicy::Allow, GatePolicy::Deny}}) {
     const GateScope scope(allocate, free, Phase::Frame, "realloc");
     errno = 0;
     EXPECT_EQ(std::realloc(kept, 5000), nullptr);
@@ -165,7 +167,8 @@ TEST_F(GateTest, R6_DeniedReallocKeepsTheBlock) {
 
 TEST_F(GateTest, R6_ImpossibleSizesFailCleanly) {
   if (!GateCanDeny()) GTEST_SKIP() << "a sanitizer has its own limits";
-  volatile std::size_t hugeBytes = static_cast<std::size_t>(PTRDIFF_MAX) - 100;  // compilers refuse it when they see it
+  volatile std::size_t hugeBytes =
+      static_cast<std::size_t>(PTRDIFF_MAX) - 100;  // compilers refuse it when they see it
   volatile std::size_t maxBytes = SIZE_MAX;
   const std::size_t huge = hugeBytes;
   void* block = nullptr;
@@ -190,7 +193,8 @@ TEST_F(GateTest, R6_ImpossibleSizesFailCleanly) {
 TEST_F(GateTest, R6_LargeAndWidelyAlignedBlocksComeBackToTheirOwner) {
   if (!GateCanDeny()) GTEST_SKIP() << "a sanitizer has its own limits";
   const std::uint64_t foreignBefore = ForeignBlocksFreed();
-  for (const std::size_t bytes : {std::size_t{1} << 20, std::size_t{64} << 20, (std::size_t{1} << 30) + 5, std::size_t{3} << 30}) {
+  for (const std::size_t bytes :
+       {std::size_t{1} << 20, std::size_t{64} << 20, (std::size_t{1} << 30) + 5, std::size_t{3} << 30}) {
     auto* const block = static_cast<char*>(Escape(std::malloc(bytes)));
     ASSERT_NE(block, nullptr) << bytes;
     block[0] = 1;
@@ -204,9 +208,9 @@ TEST_F(GateTest, R6_LargeAndWidelyAlignedBlocksComeBackToTheirOwner) {
       ASSERT_NE(block, nullptr) << alignment;
       EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block) % alignment, 0u) << bytes << " B at " << alignment;
       std::free(block);
-      void* const object = Escape(::operator new(bytes, std::align_val_t{alignment}));
+      void* const object = Escape(::operator new (bytes, std::align_val_t{alignment}));
       EXPECT_EQ(reinterpret_cast<std::uintptr_t>(object) % alignment, 0u) << bytes << " B at " << alignment;
-      ::operator delete(object, std::align_val_t{alignment});
+      ::operator delete (object, std::align_val_t{alignment});
     }
   }
   EXPECT_EQ(ForeignBlocksFreed(), foreignBefore);
@@ -223,7 +227,9 @@ TEST_F(GateTest, R6_ReportsAreLimitedPerFrameAndTheRestCounted) {
   const std::string printed = ::testing::internal::GetCapturedStderr();
   EXPECT_EQ(CurrentThreadCounters().reports - before.reports, 100u);
   std::size_t lines = 0;
-  for (std::size_t at = printed.find("gate report:"); at != std::string::npos; at = printed.find("gate report:", at + 1)) ++lines;
+  for (std::size_t at = printed.find("gate report:"); at != std::string::npos;
+       at = printed.find("gate report:", at + 1))
+    ++lines;
   EXPECT_EQ(lines, 2u * kGateReportsPerFrameMax);
 }
 
@@ -398,7 +404,8 @@ TEST_F(GateDeathTest, R6_TrapNamesPhaseThreadFrameComponentAndFunction) {
         const ComponentScope component("water");
         stadial_test::PlantedFrameAllocation();
       },
-      " of 4 B on thread 'main loop' \\(role Frame, index 0\\) in phase Frame, frame 100, component 'water'; policy Trap.*"
+      " of 4 B on thread 'main loop' \\(role Frame, index 0\\) in phase Frame, frame 100, component 'water'; "
+      "policy Trap.*"
       "stadial_test::PlantedFrameAllocation\\+0x.*remedy: take it from the frame's lane");
 }
 

@@ -185,7 +185,8 @@ TEST_F(KernelWitnessTest, T4_TimersInterruptAtAnyInstruction) {
   const std::uint64_t rounds = Repetitions(20000);
   std::uint64_t wrong = 0;
   witness_->Enter();
-  for (std::uint64_t round = 0; round < rounds; ++round) wrong += ::syscall(SYS_getppid) == ::syscall(SYS_getppid) ? 0u : 1u;
+  for (std::uint64_t round = 0; round < rounds; ++round)
+    wrong += ::syscall(SYS_getppid) == ::syscall(SYS_getppid) ? 0u : 1u;
   witness_->Leave();
   ::setitimer(ITIMER_REAL, &never, nullptr);
   EXPECT_EQ(wrong, 0u);

@@ -42,7 +42,8 @@ const UncoveredModule* FindModule(std::span<const UncoveredModule> modules, cons
 
 std::string Listed(std::span<const UncoveredModule> modules) {
   std::string text;
-  for (const UncoveredModule& module : modules) text += std::string(module.path) + ": " + module.reason + "\n";
+  for (const UncoveredModule& module : modules)
+    text += std::string(module.path) + ": " + module.reason + "\n";
   return text;
 }
 
@@ -94,7 +95,8 @@ TEST(ModuleScan, R6_DeepBoundLibrariesAreListedWithTheReason) {
     const auto modules = ScanModules();
     const UncoveredModule* const found = FindModule(modules, "bypassing_library");
     ASSERT_NE(found, nullptr) << Listed(modules);
-    EXPECT_NE(std::strstr(found->reason, "bypasses the gate (RTLD_DEEPBIND?): it leads to "), nullptr) << found->reason;
+    EXPECT_NE(std::strstr(found->reason, "bypasses the gate (RTLD_DEEPBIND?): it leads to "), nullptr)
+        << found->reason;
     EXPECT_NE(std::strstr(found->reason, "libc.so.6"), nullptr) << found->reason;
     EXPECT_EQ(modules.size(), 1u) << Listed(modules);
     // And it is true: the gate is blind to it.
@@ -144,7 +146,9 @@ TEST(ModuleScan, R6_LibrariesWithTheirOwnMallocAreListed) {
   const auto modules = ScanModules();
   const UncoveredModule* const found = FindModule(modules, "own_malloc_library");
   ASSERT_NE(found, nullptr) << Listed(modules);
-  EXPECT_NE(std::strstr(found->reason, "is defined by the module itself, which is linked with -Bsymbolic"), nullptr) << found->reason;
+  EXPECT_NE(std::strstr(found->reason, "is defined by the module itself, which is linked with -Bsymbolic"),
+            nullptr)
+      << found->reason;
   const CountedScope counted;
   EXPECT_NE(library.Find<void*(std::size_t)>("OwnAllocate")(64), nullptr);
   EXPECT_EQ(counted.Allocations(), 0u);

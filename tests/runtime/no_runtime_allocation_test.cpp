@@ -69,7 +69,8 @@ TEST(NoRuntimeAllocationFixture, Ac_APartThatAllocatesFailsWithItsName) {
   Driven local;
   driven = &local;
   local.SetUp();
-  EXPECT_NONFATAL_FAILURE(driven->ExpectNoAllocation("Execute", stadial_test::LeakyFrame), "Execute allocated: ");
+  EXPECT_NONFATAL_FAILURE(driven->ExpectNoAllocation("Execute", stadial_test::LeakyFrame),
+                          "Execute allocated: ");
   driven->ExpectNoAllocation("nothing", [] {});
   driven = nullptr;
   local.TearDown();

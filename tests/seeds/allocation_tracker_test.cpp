@@ -1,7 +1,8 @@
-// The guide's "Unified Allocation Tracker" and its "Test Harness", and the critique's snapshot snippet, their evident
-// slips mended: the tracker listens by itself instead of waiting to be told, names are as in the rest of the project,
-// and every "0 allocations" is preceded by the tracker's own word that it would have seen one. The harness stands here
-// over an event bus; the same over a graph is graph_no_runtime_allocation_test.cpp.
+// The guide's "Unified Allocation Tracker" and its "Test Harness", and the critique's snapshot snippet,
+// their evident slips mended: the tracker listens by itself instead of waiting to be told, names are as in
+// the rest of the project, and every "0 allocations" is preceded by the tracker's own word that it would
+// have seen one. The harness stands here over an event bus; the same over a graph is
+// graph_no_runtime_allocation_test.cpp.
 #include <gtest/gtest.h>
 
 #include <cstddef>
@@ -87,7 +88,8 @@ class NoRuntimeAllocationTest : public ::testing::Test {
     auto stats = tracker.GetStats();
     EXPECT_EQ(stats.count, 0) << "Runtime allocations detected:\n"
                               << "Total: " << stats.totalBytes << " bytes\n"
-                              << "Largest: " << stats.largestAllocation << " (" << stats.largestSize << " bytes)";
+                              << "Largest: " << stats.largestAllocation << " (" << stats.largestSize
+                              << " bytes)";
   }
 };
 

@@ -1,5 +1,5 @@
-// Whole runs of the program, on every software driver that is here: the audit's claims, the canary, the exit codes, and
-// the validation layer's silence.
+// Whole runs of the program, on every software driver that is here: the audit's claims, the canary, the exit
+// codes, and the validation layer's silence.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,7 +26,8 @@ struct SandboxOutcome {
 class SandboxRun : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    if (!HasDevice(GetParam())) GTEST_SKIP() << "no driver with a device '" << GetParam() << "' on this machine";
+    if (!HasDevice(GetParam()))
+      GTEST_SKIP() << "no driver with a device '" << GetParam() << "' on this machine";
   }
 
   SandboxOutcome RunSandbox(std::vector<std::string> arguments, const char* program = SANDBOX_PROGRAM) {
@@ -54,11 +55,13 @@ class SandboxRun : public ::testing::TestWithParam<const char*> {
 
 // What keeps a sanitized build from a full pass; anything else in the reasons is a fault.
 bool IsExpectedReason(const std::string& reason) {
-  return kIsSanitized && (reason.find("witness") != std::string::npos || reason.find("gate is") != std::string::npos);
+  return kIsSanitized &&
+         (reason.find("witness") != std::string::npos || reason.find("gate is") != std::string::npos);
 }
 
 TEST_P(SandboxRun, A_c_SteadyFramesAllocateNothing) {
-  const SandboxOutcome run = RunSandbox({"--frames", std::to_string(kLongRunFrames), "--size", "64x48", "--world-mib", "1"});
+  const SandboxOutcome run =
+      RunSandbox({"--frames", std::to_string(kLongRunFrames), "--size", "64x48", "--world-mib", "1"});
   ASSERT_TRUE(run.audit.is_object()) << run.result.Describe();
   EXPECT_EQ(run.result.err, "") << "quiet where nobody watches";
   EXPECT_EQ(run.audit["gate"]["policy"].get<std::string>().find("llow"), std::string::npos);
@@ -68,26 +71,50 @@ TEST_P(SandboxRun, A_c_SteadyFramesAllocateNothing) {
     EXPECT_EQ(run.audit["frame_threads"][counter], 0) << counter << ' ' << run.result.out;
   }
   EXPECT_EQ(run.audit["driver"]["direct_frame_thread"], 0);
-  EXPECT_EQ(run.audit["gate"]["uncovered_modules"].size(), 0u) << run.audit["gate"]["uncovered_modules"].dump();
+  EXPECT_EQ(run.audit["gate"]["uncovered_modules"].size(), 0u)
+      << run.audit["gate"]["uncovered_modules"].dump();
   if (!kIsSanitized) {
     EXPECT_EQ(run.audit["gate"]["state"], "ARMED");
     EXPECT_EQ(run.audit["verdict"], "pass") << run.result.Describe();
     EXPECT_EQ(run.result.exitCode, 0);
   }
-  for (const Json& reason : run.audit["reasons"]) EXPECT_TRUE(IsExpectedReason(reason.get<std::string>())) << reason;
+  for (const Json& reason : run.audit["reasons"])
+    EXPECT_TRUE(IsExpectedReason(reason.get<std::string>())) << reason;
 }
 
 TEST_P(SandboxRun, EveryFieldOfTheAuditIsThere) {
   const SandboxOutcome run = RunSandbox({"--frames", "8", "--size", "16x16", "--world-mib", "1"});
   ASSERT_TRUE(run.audit.is_object()) << run.result.Describe();
-  for (const char* field :
-       {"/gate/state", "/gate/selftest", "/gate/uncovered_modules", "/devices/0/name", "/devices/0/note", "/frames/total",
-        "/frames/warmup", "/frames/steady", "/frame_threads/heap_allocations", "/frame_threads/heap_frees",
-        "/frame_threads/vm_syscalls", "/frame_threads/minor_faults", "/driver/callback_allocations_per_frame",
-        "/driver/direct_frame_thread", "/driver/direct_submit_thread", "/fallbacks", "/arenas/0/name",
-        "/arenas/0/reserved_bytes", "/arenas/0/committed_bytes", "/arenas/0/peak_bytes", "/frame_time_us/p50",
-        "/frame_time_us/p99", "/frame_time_us/p999", "/frame_time_us/max", "/runtime_overhead_us/p50",
-        "/runtime_overhead_us/p99", "/validation_messages", "/verdict", "/run/device", "/run/world/cells"}) {
+  for (const char* field : {"/gate/state",
+                            "/gate/selftest",
+                            "/gate/uncovered_modules",
+                            "/devices/0/name",
+                            "/devices/0/note",
+                            "/frames/total",
+                            "/frames/warmup",
+                            "/frames/steady",
+                            "/frame_threads/heap_allocations",
+                            "/frame_threads/heap_frees",
+                            "/frame_threads/vm_syscalls",
+                            "/frame_threads/minor_faults",
+                            "/driver/callback_allocations_per_frame",
+                            "/driver/direct_frame_thread",
+                            "/driver/direct_submit_thread",
+                            "/fallbacks",
+                            "/arenas/0/name",
+                            "/arenas/0/reserved_bytes",
+                            "/arenas/0/committed_bytes",
+                            "/arenas/0/peak_bytes",
+                            "/frame_time_us/p50",
+                            "/frame_time_us/p99",
+                            "/frame_time_us/p999",
+                            "/frame_time_us/max",
+                            "/runtime_overhead_us/p50",
+                            "/runtime_overhead_us/p99",
+                            "/validation_messages",
+                            "/verdict",
+                            "/run/device",
+                            "/run/world/cells"}) {
     EXPECT_TRUE(run.audit.contains(Json::json_pointer(field))) << field;
   }
   EXPECT_EQ(run.audit["run"]["pictures"].size(), 5u);
@@ -100,9 +127,10 @@ TEST_P(SandboxRun, FramesInFlightChangeNothingInTheWorld) {
   std::string first;
   for (const char* framesInFlight : {"1", "2", "3", "8"}) {
     const std::string cells = folder_.File("cells");
-    const SandboxOutcome run = RunSandbox({"--frames", "9", "--size", "16x16", "--world-mib", "1", "--frames-in-flight", framesInFlight,
-                                "--cells", cells});
-    ASSERT_TRUE(run.result.exitCode == 0 || (kIsSanitized && run.result.exitCode == 3)) << run.result.Describe();
+    const SandboxOutcome run = RunSandbox({"--frames", "9", "--size", "16x16", "--world-mib", "1",
+                                           "--frames-in-flight", framesInFlight, "--cells", cells});
+    ASSERT_TRUE(run.result.exitCode == 0 || (kIsSanitized && run.result.exitCode == 3))
+        << run.result.Describe();
     const std::string bytes = ReadWholeFile(cells);
     ASSERT_FALSE(bytes.empty());
     if (first.empty()) first = bytes;
@@ -112,15 +140,17 @@ TEST_P(SandboxRun, FramesInFlightChangeNothingInTheWorld) {
 
 TEST_P(SandboxRun, T8_SilentUnderValidation) { ExpectSilentUnderValidation({"--frames", "12"}); }
 TEST_P(SandboxRun, T8_SilentUnderValidationWithThreeStepsAndThreeFramesInFlight) {
-  ExpectSilentUnderValidation({"--frames", "12", "--steps-per-frame", "3", "--frames-in-flight", "3", "--save-every", "1"});
+  ExpectSilentUnderValidation(
+      {"--frames", "12", "--steps-per-frame", "3", "--frames-in-flight", "3", "--save-every", "1"});
 }
 TEST_P(SandboxRun, T8_SilentUnderValidationThroughResizes) {
-  ExpectSilentUnderValidation(
-      {"--frames", "16", "--resize-at", "5:80x40", "--resize-at", "6:24x24", "--resize-at", "11:96x64", "--cells", folder_.File("cells")});
+  ExpectSilentUnderValidation({"--frames", "16", "--resize-at", "5:80x40", "--resize-at", "6:24x24",
+                               "--resize-at", "11:96x64", "--cells", folder_.File("cells")});
 }
 
 TEST_P(SandboxRun, G5_AResizeIsOneBatchedRecompile) {
-  const SandboxOutcome run = RunSandbox({"--frames", "40", "--size", "64x48", "--world-mib", "1", "--resize-at", "20:96x64"});
+  const SandboxOutcome run =
+      RunSandbox({"--frames", "40", "--size", "64x48", "--world-mib", "1", "--resize-at", "20:96x64"});
   ASSERT_TRUE(run.audit.is_object()) << run.result.Describe();
   EXPECT_EQ(run.audit["run"]["graph"]["recompiles"], 1);
   for (const char* counter : {"heap_allocations", "heap_frees", "vm_syscalls"}) {
@@ -143,8 +173,8 @@ class SandboxCanary : public SandboxRun {
 TEST_P(SandboxCanary, R6_DiesByTheTrapAndSaysWhere) {
   const SandboxOutcome run = RunCanary({});
   EXPECT_EQ(run.result.signal, SIGABRT) << run.result.Describe();
-  for (const char* word : {"phase Frame", "frame 100", "thread 'frame'", "component 'simulate'", "malloc of 48 B", "AllocateOnPurpose",
-                           "RenderGraph::Execute", "remedy"}) {
+  for (const char* word : {"phase Frame", "frame 100", "thread 'frame'", "component 'simulate'", "malloc",
+                           "of 48 B", "AllocateOnPurpose", "RenderGraph::Execute", "remedy"}) {
     EXPECT_TRUE(run.result.ErrContains(word)) << "no '" << word << "' in the report: " << run.result.err;
   }
 }
@@ -175,16 +205,21 @@ TEST_P(SandboxCanary, ElsewhereInTime) {
   EXPECT_TRUE(run.result.ErrContains("frame 7")) << run.result.err;
 }
 
-INSTANTIATE_TEST_SUITE_P(Drivers, SandboxCanary, ::testing::Values(kLavapipe), [](const auto& instance) { return std::string(instance.param); });
+INSTANTIATE_TEST_SUITE_P(Drivers, SandboxCanary, ::testing::Values(kLavapipe),
+                         [](const auto& instance) { return std::string(instance.param); });
 
 TEST(SandboxHelp, NamesEveryOption) {
   const ProgramResult result = RunProgram({.program = SANDBOX_PROGRAM, .arguments = {"--help"}});
   EXPECT_EQ(result.exitCode, 0);
   EXPECT_EQ(result.err, "");
-  for (const char* option : {"--scene", "--frames", "--size", "--device", "--list-devices", "--out", "--json", "--gate",
-                             "--frames-in-flight", "--seed", "--camera", "--validation", "--save-every", "--resize-at",
-                             "--steps-per-frame", "--sand", "--water", "--stone", "--turn", "--cells", "--world-mib",
-                             "Exit codes", "Examples", "allow, count, report"}) {
+  for (const char* option : {"--scene",      "--frames",       "--size",
+                             "--device",     "--list-devices", "--out",
+                             "--json",       "--gate",         "--frames-in-flight",
+                             "--seed",       "--camera",       "--validation",
+                             "--save-every", "--resize-at",    "--steps-per-frame",
+                             "--sand",       "--water",        "--stone",
+                             "--turn",       "--cells",        "--world-mib",
+                             "Exit codes",   "Examples",       "allow, count, report"}) {
     EXPECT_TRUE(result.OutContains(option)) << option;
   }
   EXPECT_FALSE(result.OutContains("--canary"));

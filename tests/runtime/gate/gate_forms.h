@@ -1,4 +1,5 @@
-// Every way to take memory from the process's allocator and to give it back, as pairs that the gate's tests go through.
+// Every way to take memory from the process's allocator and to give it back, as pairs that the gate's tests
+// go through.
 #pragma once
 
 #include <malloc.h>
@@ -28,7 +29,7 @@ struct AllocateForm {
   const char* call;  // as reports name it
   std::size_t bytes;
   std::size_t alignment;
-  bool throws;       // a throwing operator new: Deny aborts
+  bool throws;  // a throwing operator new: Deny aborts
   void* (*allocate)();
   void (*release)(void*);
 };
@@ -54,9 +55,12 @@ inline void* NewArrayAligned() { return ::operator new[](kFormBytes, kFormAlign)
 inline const AllocateForm kAllocateForms[] = {
     {"Malloc", "malloc", kFormBytes, 16, false, MallocIt, FreeIt},
     {"Calloc", "calloc", kFormBytes, 16, false, [] { return std::calloc(10, kFormBytes / 10); }, FreeIt},
-    {"Realloc", "realloc", kFormBytes, 16, false, [] { return std::realloc(Escape(nullptr), kFormBytes); }, FreeIt},
-    {"ReallocArray", "reallocarray", kFormBytes, 16, false, [] { return ::reallocarray(Escape(nullptr), 10, kFormBytes / 10); }, FreeIt},
-    {"Memalign", "memalign", kFormBytes, kFormAlignment, false, [] { return ::memalign(kFormAlignment, kFormBytes); }, FreeIt},
+    {"Realloc", "realloc", kFormBytes, 16, false, [] { return std::realloc(Escape(nullptr), kFormBytes); },
+     FreeIt},
+    {"ReallocArray", "reallocarray", kFormBytes, 16, false,
+     [] { return ::reallocarray(Escape(nullptr), 10, kFormBytes / 10); }, FreeIt},
+    {"Memalign", "memalign", kFormBytes, kFormAlignment, false,
+     [] { return ::memalign(kFormAlignment, kFormBytes); }, FreeIt},
     {"PosixMemalign", "posix_memalign", kFormBytes, kFormAlignment, false,
      [] {
        void* block = nullptr;
@@ -69,12 +73,15 @@ inline const AllocateForm kAllocateForms[] = {
      [] { return std::aligned_alloc(kFormAlignment, 2 * kFormAlignment); }, FreeIt},
     {"Valloc", "valloc", kFormBytes, 4096, false, [] { return ::valloc(kFormBytes); }, FreeIt},
     {"Pvalloc", "pvalloc", 4096, 4096, false, [] { return ::pvalloc(kFormBytes); }, FreeIt},
-    {"Strdup", "malloc", 21, 16, false, [] { return static_cast<void*>(::strdup("inside the C library")); }, FreeIt},
+    {"Strdup", "malloc", 21, 16, false, [] { return static_cast<void*>(::strdup("inside the C library")); },
+     FreeIt},
     {"New", "operator new", kFormBytes, 16, true, NewIt, DeleteIt},
     {"NewArray", "operator new\\[\\]", kFormBytes, 16, true, NewArray, DeleteArray},
     {"NewAligned", "operator new", kFormBytes, kFormAlignment, true, NewAligned, DeleteAligned},
-    {"NewArrayAligned", "operator new\\[\\]", kFormBytes, kFormAlignment, true, NewArrayAligned, DeleteArrayAligned},
-    {"NewNothrow", "operator new", kFormBytes, 16, false, [] { return ::operator new(kFormBytes, std::nothrow); }, DeleteIt},
+    {"NewArrayAligned", "operator new\\[\\]", kFormBytes, kFormAlignment, true, NewArrayAligned,
+     DeleteArrayAligned},
+    {"NewNothrow", "operator new", kFormBytes, 16, false,
+     [] { return ::operator new(kFormBytes, std::nothrow); }, DeleteIt},
     {"NewArrayNothrow", "operator new\\[\\]", kFormBytes, 16, false,
      [] { return ::operator new[](kFormBytes, std::nothrow); }, DeleteArray},
     {"NewAlignedNothrow", "operator new", kFormBytes, kFormAlignment, false,
@@ -89,14 +96,17 @@ inline const ReleaseForm kReleaseForms[] = {
     {"Delete", "operator delete", NewIt, DeleteIt},
     {"DeleteArray", "operator delete\\[\\]", NewArray, DeleteArray},
     {"DeleteSized", "operator delete", NewIt, [](void* block) { ::operator delete(block, kFormBytes); }},
-    {"DeleteArraySized", "operator delete\\[\\]", NewArray, [](void* block) { ::operator delete[](block, kFormBytes); }},
+    {"DeleteArraySized", "operator delete\\[\\]", NewArray,
+     [](void* block) { ::operator delete[](block, kFormBytes); }},
     {"DeleteAligned", "operator delete", NewAligned, DeleteAligned},
     {"DeleteArrayAligned", "operator delete\\[\\]", NewArrayAligned, DeleteArrayAligned},
-    {"DeleteSizedAligned", "operator delete", NewAligned, [](void* block) { ::operator delete(block, kFormBytes, kFormAlign); }},
+    {"DeleteSizedAligned", "operator delete", NewAligned,
+     [](void* block) { ::operator delete(block, kFormBytes, kFormAlign); }},
     {"DeleteArraySizedAligned", "operator delete\\[\\]", NewArrayAligned,
      [](void* block) { ::operator delete[](block, kFormBytes, kFormAlign); }},
     {"DeleteNothrow", "operator delete", NewIt, [](void* block) { ::operator delete(block, std::nothrow); }},
-    {"DeleteArrayNothrow", "operator delete\\[\\]", NewArray, [](void* block) { ::operator delete[](block, std::nothrow); }},
+    {"DeleteArrayNothrow", "operator delete\\[\\]", NewArray,
+     [](void* block) { ::operator delete[](block, std::nothrow); }},
     {"DeleteAlignedNothrow", "operator delete", NewAligned,
      [](void* block) { ::operator delete(block, kFormAlign, std::nothrow); }},
     {"DeleteArrayAlignedNothrow", "operator delete\\[\\]", NewArrayAligned,
@@ -107,6 +117,8 @@ inline const ReleaseForm kReleaseForms[] = {
 inline bool GateCanDeny() { return std::strstr(RunGateSelfTest().method, "sanitizer") == nullptr; }
 
 // How reports of this build name the call: hooks do not know which entry point it was.
-inline std::string ReportedCall(const char* call) { return GateCanDeny() ? call : "malloc or new \\(seen by the sanitizer\\)"; }
+inline std::string ReportedCall(const char* call) {
+  return GateCanDeny() ? call : "malloc or new \\(seen by the sanitizer\\)";
+}
 
 }  // namespace stadial::runtime::testing

@@ -1,16 +1,17 @@
-// AllocationTracker: who allocated what between StartTracking and now (A-a, A-b). It listens to the gate, so it sees
-// the malloc family and every form of new and delete; sources that the gate cannot see (arenas, direct mi_* calls,
-// Vulkan callbacks) are reported to it by Record and RecordFree.
+// AllocationTracker: who allocated what between StartTracking and now (A-a, A-b). It listens to the gate, so
+// it sees the malloc family and every form of new and delete; sources that the gate cannot see (arenas,
+// direct mi_* calls, Vulkan callbacks) are reported to it by Record and RecordFree.
 //
-// The six questions. It grows: never; its table of live blocks (liveBlocksMax records) and of components is reserved
-// and pre-faulted at construction, outside any heap. Exhaustion: a block that finds no record is still counted, but not
-// followed: droppedRecords says how many, and liveCount and liveBytes are lower bounds from then on; component names
-// beyond kTrackedComponentsMax are counted under "(other components)". Alignment: none of the caller's concern.
-// Destructors: the destructor stops tracking. Threads: every method is safe from any thread; recording takes a
-// per-tracker spin lock. Invalidation: names and stacks in Stats point into the tracker and live as long as it.
+// The six questions. It grows: never; its table of live blocks (liveBlocksMax records) and of components is
+// reserved and pre-faulted at construction, outside any heap. Exhaustion: a block that finds no record is
+// still counted, but not followed: droppedRecords says how many, and liveCount and liveBytes are lower
+// bounds from then on; component names beyond kTrackedComponentsMax are counted under "(other components)".
+// Alignment: none of the caller's concern. Destructors: the destructor stops tracking. Threads: every method
+// is safe from any thread; recording takes a per-tracker spin lock. Invalidation: names and stacks in Stats
+// point into the tracker and live as long as it.
 //
-// It allocates nothing itself. Cost: while a tracker is active, an allocation and its free take about 80 ns more (call
-// stack, clock, table); while none is, nothing.
+// It allocates nothing itself. Cost: while a tracker is active, an allocation and its free take about 80 ns
+// more (call stack, clock, table); while none is, nothing.
 #pragma once
 
 #include <array>
@@ -31,7 +32,8 @@ enum class TrackedThreads : std::uint8_t {
 };
 
 struct AllocationTrackerOptions {
-  std::size_t liveBlocksMax = 16384;  // blocks followed at once, 168 bytes of reserve each; rounded up to a power of two
+  std::size_t liveBlocksMax =
+      16384;  // blocks followed at once, 168 bytes of reserve each; rounded up to a power of two
   TrackedThreads threads = TrackedThreads::Ours;
 };
 
@@ -47,7 +49,7 @@ struct AllocationSnapshot {
   std::uint64_t freedBytes = 0;  // of blocks that were followed
   std::uint64_t liveCount = 0;
   std::uint64_t liveBytes = 0;
-  std::uint64_t timeNs = 0;      // monotonic clock
+  std::uint64_t timeNs = 0;            // monotonic clock
   std::string_view largestAllocation;  // component of the largest allocation so far
 };
 
@@ -70,7 +72,8 @@ struct ComponentStats {
   std::uint64_t bytes = 0;
 };
 
-// Components in order of first appearance. byComponent["water"] is that component's bytes, 0 when it is absent.
+// Components in order of first appearance. byComponent["water"] is that component's bytes, 0 when it is
+// absent.
 class ComponentTable {
  public:
   std::uint64_t operator[](std::string_view name) const noexcept;
@@ -120,7 +123,7 @@ class AllocationTracker {
     std::size_t driverBytes = 0;
     std::size_t otherThreadsCount = 0;  // on threads that are not tracked, not in count
     std::size_t otherThreadsBytes = 0;
-    std::size_t droppedRecords = 0;     // blocks that could not be followed
+    std::size_t droppedRecords = 0;  // blocks that could not be followed
   };
 
   // Stats without the tables.
@@ -133,23 +136,23 @@ class AllocationTracker {
   };
 
   AllocationTracker() noexcept : AllocationTracker(AllocationTrackerOptions{}) {}
-  // Reserves its tables from the kernel. A refusal is not fatal: the tracker then counts without following blocks
-  // (droppedRecords) and IsArmed is false.
+  // Reserves its tables from the kernel. A refusal is not fatal: the tracker then counts without following
+  // blocks (droppedRecords) and IsArmed is false.
   explicit AllocationTracker(const AllocationTrackerOptions& options) noexcept;
   ~AllocationTracker();
   AllocationTracker(const AllocationTracker&) = delete;
   AllocationTracker& operator=(const AllocationTracker&) = delete;
 
-  // Forgets everything and starts; again while tracking: starts over. Runs the gate's self-test if nobody has, then
-  // plants one allocation of its own and demands to see it, so that a tracker that hears nothing is not ARMED.
-  // At most kActiveTrackersMax trackers listen at once; one more is not ARMED.
+  // Forgets everything and starts; again while tracking: starts over. Runs the gate's self-test if nobody
+  // has, then plants one allocation of its own and demands to see it, so that a tracker that hears nothing
+  // is not ARMED. At most kActiveTrackersMax trackers listen at once; one more is not ARMED.
   void StartTracking() noexcept;
   // Freezes the totals. Idempotent.
   void StopTracking() noexcept;
   bool IsTracking() const noexcept;
 
-  // Did the gate's self-test find it ARMED, and did this tracker see the allocation planted at its last start? Any
-  // test that asserts "0 allocations" must assert this first.
+  // Did the gate's self-test find it ARMED, and did this tracker see the allocation planted at its last
+  // start? Any test that asserts "0 allocations" must assert this first.
   bool IsArmed() const noexcept;
   // Why not; "armed" when it is.
   const char* WhyNotArmed() const noexcept;
@@ -165,8 +168,8 @@ class AllocationTracker {
   // Copies up to `capacity` live blocks, in no order; returns how many.
   std::size_t CopyLive(TrackedAllocation* out, std::size_t capacity) const noexcept;
 
-  // Writes counts, the largest and the first allocation with their stacks (module+offset and symbol) into `text`,
-  // zero-terminated and cut to fit; returns the length. Allocates nothing.
+  // Writes counts, the largest and the first allocation with their stacks (module+offset and symbol) into
+  // `text`, zero-terminated and cut to fit; returns the length. Allocates nothing.
   std::size_t Describe(char* text, std::size_t textBytes) const noexcept;
 
   static constexpr std::size_t kActiveTrackersMax = 16;

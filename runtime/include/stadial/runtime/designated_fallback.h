@@ -1,12 +1,14 @@
-// Designated fallbacks (R6): the only places where a frame may take memory that was not sized before it. Each is a
-// named, registered site with an owner, a byte budget and a limit per frame; it is served from the Fallback segment (a
-// mimalloc heap confined to it), counted, and reported. Nothing here passes the gate: the memory is ours already.
+// Designated fallbacks (R6): the only places where a frame may take memory that was not sized before it.
+// Each is a named, registered site with an owner, a byte budget and a limit per frame; it is served from the
+// Fallback segment (a mimalloc heap confined to it), counted, and reported. Nothing here passes the gate:
+// the memory is ours already.
 //
-// The six questions. A site grows: never; the registry holds what Create was given. Exhaustion: TryAllocate returns
-// null and counts the refusal, with its cause, when the site's budget, its allowance for this frame or the heap is used
-// up. Alignment: any power of two up to FallbackHeap::kAlignmentMax, at least 16. Destructors: none are run. Threads:
-// TryAllocate on the heap's owning thread only (it returns null and counts a refusal elsewhere); Free and statistics on
-// any thread. Invalidation: Free, and the end of the Fallback segment.
+// The six questions. A site grows: never; the registry holds what Create was given. Exhaustion: TryAllocate
+// returns null and counts the refusal, with its cause, when the site's budget, its allowance for this frame
+// or the heap is used up. Alignment: any power of two up to FallbackHeap::kAlignmentMax, at least 16.
+// Destructors: none are run. Threads: TryAllocate on the heap's owning thread only (it returns null and
+// counts a refusal elsewhere); Free and statistics on any thread. Invalidation: Free, and the end of the
+// Fallback segment.
 #pragma once
 
 #include <atomic>
@@ -42,13 +44,15 @@ struct FallbackSiteStats {
 class FallbackSite {
  public:
   // For the registry: a site that is not registered refuses everything. Names are not copied: literals.
-  FallbackSite(const char* name, const char* owner, std::size_t budgetBytes, std::uint32_t countPerFrameMax) noexcept
+  FallbackSite(const char* name, const char* owner, std::size_t budgetBytes,
+               std::uint32_t countPerFrameMax) noexcept
       : name_(name), owner_(owner), budgetBytes_(budgetBytes), countPerFrameMax_(countPerFrameMax) {}
 
   // Null when refused; a size of 0 is served as 1. Cost: a mimalloc allocation and a few counters.
   [[nodiscard]] void* TryAllocate(std::size_t sizeBytes, std::size_t alignment = 16) noexcept;
 
-  // Takes back a block of this site; null is fine. A block of another site, a foreign pointer or a second free: assertion.
+  // Takes back a block of this site; null is fine. A block of another site, a foreign pointer or a second
+  // free: assertion.
   void Free(void* block) noexcept;
 
   FallbackSiteStats Stats() const noexcept;
@@ -80,12 +84,14 @@ class FallbackSite {
 // The table of all sites, over one heap. Lives in Setup memory.
 class FallbackRegistry {
  public:
-  // The registry and its table are carved from `memory`. `heap` must outlive it and belong to the calling thread.
-  static Result<FallbackRegistry*> Create(arenas::FallbackHeap& heap, std::uint32_t sitesMax, arenas::Arena& memory) noexcept;
+  // The registry and its table are carved from `memory`. `heap` must outlive it and belong to the calling
+  // thread.
+  static Result<FallbackRegistry*> Create(arenas::FallbackHeap& heap, std::uint32_t sitesMax,
+                                          arenas::Arena& memory) noexcept;
 
-  // Setup only. WrongPhase after Seal; CapacityExceeded when the table is full; InvalidArgument for a name that is
-  // taken, an empty name or owner, or a budget of 0. Several sites may together promise more than the heap holds: a
-  // site is a bound, not a reservation. The pointer is stable.
+  // Setup only. WrongPhase after Seal; CapacityExceeded when the table is full; InvalidArgument for a name
+  // that is taken, an empty name or owner, or a budget of 0. Several sites may together promise more than
+  // the heap holds: a site is a bound, not a reservation. The pointer is stable.
   Result<FallbackSite*> Register(const char* name, const char* owner, std::size_t budgetBytes,
                                  std::uint32_t countPerFrameMax) noexcept;
 

@@ -1,5 +1,5 @@
-// The gate's per-thread and process-wide state, and the two-load test on the hot path of every allocation. This
-// header exists so that scopes and hooks inline; include gate.h instead.
+// The gate's per-thread and process-wide state, and the two-load test on the hot path of every allocation.
+// This header exists so that scopes and hooks inline; include gate.h instead.
 #pragma once
 
 #include <atomic>
@@ -45,9 +45,9 @@ struct GateTally {
 
 struct GateThreadSlot;
 
-// `word` packs what a scope saves and restores in one move: allocate policy (bits 0-7), free policy (8-15), inside a
-// driver call (16), inside the gate's own code (17), phase (32-39). The low half is zero exactly when the thread has
-// nothing for the gate to do.
+// `word` packs what a scope saves and restores in one move: allocate policy (bits 0-7), free policy (8-15),
+// inside a driver call (16), inside the gate's own code (17), phase (32-39). The low half is zero exactly
+// when the thread has nothing for the gate to do.
 inline constexpr std::uint64_t kGateFreeShift = 8;
 inline constexpr std::uint64_t kGateDriverBit = std::uint64_t{1} << 16;
 inline constexpr std::uint64_t kGateBusyBit = std::uint64_t{1} << 17;
@@ -57,22 +57,23 @@ inline constexpr std::uint64_t kGatePhaseMask = std::uint64_t{0xFF} << kGatePhas
 struct GateThreadState {
   std::uint64_t word = 0;
   const char* component = nullptr;
-  GateThreadSlot* slot = nullptr;      // null on unregistered threads
-  std::uint64_t lastReportFrame = 0;   // reports are limited per frame
+  GateThreadSlot* slot = nullptr;     // null on unregistered threads
+  std::uint64_t lastReportFrame = 0;  // reports are limited per frame
   std::uint32_t reportsInFrame = 0;
-  std::uint32_t registrations = 0;     // nesting depth of ThreadRegistration
-  GateTally own;                       // counts here while there is no slot
+  std::uint32_t registrations = 0;  // nesting depth of ThreadRegistration
+  GateTally own;                    // counts here while there is no slot
 };
 
-// Trivially constructed and destroyed, so that the first malloc of the process and the last one of a thread find it.
+// Trivially constructed and destroyed, so that the first malloc of the process and the last one of a thread
+// find it.
 extern constinit thread_local GateThreadState gateThread [[gnu::tls_model("initial-exec")]];
 
 inline constexpr std::uint32_t kGateTrackersActive = 1;
 inline constexpr std::uint32_t kGateFramesRunning = 2;
 extern constinit std::atomic<std::uint32_t> gateProcessFlags;
 
-// Compilers know that malloc neither reads nor writes variables of the program, and would drop or move a policy that
-// is set before a malloc and reset after it.
+// Compilers know that malloc neither reads nor writes variables of the program, and would drop or move a
+// policy that is set before a malloc and reset after it.
 [[gnu::always_inline]] inline void GateCompilerBarrier() noexcept { asm volatile("" ::: "memory"); }
 
 constexpr std::uint64_t PackGateWord(GatePolicy allocate, GatePolicy free, Phase phase) noexcept {
@@ -88,13 +89,28 @@ constexpr std::uint64_t PackGateWord(GatePolicy allocate, GatePolicy free, Phase
 
 // Which entry point a call came through; the names of ToString are what reports print.
 enum class GateCall : std::uint8_t {
-  Malloc, Calloc, Realloc, ReallocArray, Memalign, PosixMemalign, AlignedAlloc, Valloc, Pvalloc, Free,
-  New, NewArray, Delete, DeleteArray, Hook, Sanitizer,
+  Malloc,
+  Calloc,
+  Realloc,
+  ReallocArray,
+  Memalign,
+  PosixMemalign,
+  AlignedAlloc,
+  Valloc,
+  Pvalloc,
+  Free,
+  New,
+  NewArray,
+  Delete,
+  DeleteArray,
+  Hook,
+  Sanitizer,
 };
 const char* ToString(GateCall call) noexcept;
 
-// The slow half. `caller` is the return address of the entry point. Before* decides: true lets the call proceed,
-// false refuses it, and a trap does not return. AfterAllocate tells the trackers about a block that was handed out.
+// The slow half. `caller` is the return address of the entry point. Before* decides: true lets the call
+// proceed, false refuses it, and a trap does not return. AfterAllocate tells the trackers about a block that
+// was handed out.
 bool GateBeforeAllocate(GateCall call, std::size_t sizeBytes, const void* caller) noexcept;
 void GateAfterAllocate(GateCall call, void* block, std::size_t sizeBytes, const void* caller) noexcept;
 bool GateBeforeFree(GateCall call, void* block, const void* caller) noexcept;

@@ -1,18 +1,20 @@
-// The kernel witness: counts the system calls that a thread makes inside a frame, those that change the address space
-// one by one (mmap, munmap, mprotect, mremap, madvise, brk), and reads the thread's minor page faults. It sees what
-// the gate cannot: a direct mmap, a hidden allocator that grows, a first touch of a lazy page.
+// The kernel witness: counts the system calls that a thread makes inside a frame, those that change the
+// address space one by one (mmap, munmap, mprotect, mremap, madvise, brk), and reads the thread's minor page
+// faults. It sees what the gate cannot: a direct mmap, a hidden allocator that grows, a first touch of a
+// lazy page.
 //
-// How: Syscall User Dispatch. While a window is open, every system call of the thread raises SIGSYS before it runs;
-// the handler counts it and issues it again from a range of code that the kernel lets pass. A window opens and closes
-// with one store. Nothing is forbidden or changed: calls return what they would have returned.
+// How: Syscall User Dispatch. While a window is open, every system call of the thread raises SIGSYS before
+// it runs; the handler counts it and issues it again from a range of code that the kernel lets pass. A
+// window opens and closes with one store. Nothing is forbidden or changed: calls return what they would have
+// returned.
 //
-// Limits. x86-64 Linux 5.11 or newer; elsewhere, under ThreadSanitizer (which must own signals), under valgrind and in
-// sandboxes that refuse the prctl, Install returns NotSupported with the reason. Calls that start a process or thread
-// (clone, fork, vfork, exec) cannot be issued again from a handler: they run unchanged, are counted, and close the
-// window (lostWindows says so). A forked child and threads started later have no witness of their own. SIGSYS must
-// not be blocked while a window is open. Signals are served normally.
-// Cost (measured by bench/runtime/gate_bench): Enter and Leave under a nanosecond; about 2 µs per system call inside a
-// window; on the installed thread, about 80 ns per system call outside.
+// Limits. x86-64 Linux 5.11 or newer; elsewhere, under ThreadSanitizer (which must own signals), under
+// valgrind and in sandboxes that refuse the prctl, Install returns NotSupported with the reason. Calls that
+// start a process or thread (clone, fork, vfork, exec) cannot be issued again from a handler: they run
+// unchanged, are counted, and close the window (lostWindows says so). A forked child and threads started
+// later have no witness of their own. SIGSYS must not be blocked while a window is open. Signals are served
+// normally. Cost (measured by bench/runtime/gate_bench): Enter and Leave under a nanosecond; about 2 µs per
+// system call inside a window; on the installed thread, about 80 ns per system call outside.
 #pragma once
 
 #include <array>
@@ -50,7 +52,8 @@ inline constexpr std::size_t kWitnessStackDepthMax = 16;
 // The first address-space call seen: what to look at when the count is not zero.
 struct FirstVmSyscall {
   std::int64_t number = -1;  // as in <sys/syscall.h>; -1: none yet
-  std::array<const void*, kWitnessStackDepthMax> frames{};  // the syscall instruction, then callers as far as they have frame pointers
+  std::array<const void*, kWitnessStackDepthMax>
+      frames{};  // the syscall instruction, then callers as far as they have frame pointers
   std::uint32_t depth = 0;
 };
 
@@ -58,14 +61,18 @@ namespace detail {
 struct WitnessThreadState;
 }
 
-// One per thread, belonging to the thread that installed it: call everything on that thread. Movable, not copyable.
+// One per thread, belonging to the thread that installed it: call everything on that thread. Movable, not
+// copyable.
 class VmSyscallWitness {
  public:
-  // Turns dispatch on for the calling thread, proves with planted calls that it counts, and leaves the window closed.
-  // A second Install on the same thread while one is alive: InvalidArgument. Call it in Setup.
+  // Turns dispatch on for the calling thread, proves with planted calls that it counts, and leaves the
+  // window closed. A second Install on the same thread while one is alive: InvalidArgument. Call it in
+  // Setup.
   static Result<VmSyscallWitness> Install() noexcept;
   ~VmSyscallWitness();
-  VmSyscallWitness(VmSyscallWitness&& other) noexcept : state_(other.state_), selector_(other.selector_) { other.state_ = nullptr; }
+  VmSyscallWitness(VmSyscallWitness&& other) noexcept : state_(other.state_), selector_(other.selector_) {
+    other.state_ = nullptr;
+  }
   VmSyscallWitness& operator=(VmSyscallWitness&&) = delete;
   VmSyscallWitness(const VmSyscallWitness&) = delete;
   VmSyscallWitness& operator=(const VmSyscallWitness&) = delete;
@@ -97,8 +104,8 @@ class VmSyscallWitness {
   std::atomic<unsigned char>* selector_;  // the byte that the kernel reads
 };
 
-// Minor page faults of the calling thread since it started, exact. Costs one system call (about 200 ns): read it
-// outside the window. 0 where the platform cannot say; MinorFaultsAvailable tells which.
+// Minor page faults of the calling thread since it started, exact. Costs one system call (about 200 ns):
+// read it outside the window. 0 where the platform cannot say; MinorFaultsAvailable tells which.
 std::uint64_t MinorFaults() noexcept;
 bool MinorFaultsAvailable() noexcept;
 

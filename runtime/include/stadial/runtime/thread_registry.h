@@ -1,6 +1,6 @@
-// The registry of the program's threads: which role a thread plays, its lane index, its name in reports, and where
-// its stack lies. It is a fixed table of kRegisteredThreadsMax records in static memory, without locks, so that it
-// works before main, in a forked child, and from inside malloc.
+// The registry of the program's threads: which role a thread plays, its lane index, its name in reports, and
+// where its stack lies. It is a fixed table of kRegisteredThreadsMax records in static memory, without
+// locks, so that it works before main, in a forked child, and from inside malloc.
 #pragma once
 
 #include <cstddef>
@@ -17,12 +17,14 @@ inline constexpr std::size_t kThreadNameBytesMax = 32;
 const char* ToString(ThreadRole role) noexcept;
 
 // Registers the calling thread until destroyed. Construct and destroy on the same thread (asserted). Nested
-// registrations of one thread share the outermost one's index, name and counters; their role must agree (asserted).
-// The index is the lowest free one, so lanes can be addressed by it; beyond kRegisteredThreadsMax: assertion.
-// Cost: microseconds, and the C library may allocate while it looks up the stack: register before frames run.
+// registrations of one thread share the outermost one's index, name and counters; their role must agree
+// (asserted). The index is the lowest free one, so lanes can be addressed by it; beyond
+// kRegisteredThreadsMax: assertion. Cost: microseconds, and the C library may allocate while it looks up the
+// stack: register before frames run.
 class ThreadRegistration {
  public:
-  // `name` is copied and cut to kThreadNameBytesMax - 1 characters. `role` must not be Unregistered (asserted).
+  // `name` is copied and cut to kThreadNameBytesMax - 1 characters. `role` must not be Unregistered
+  // (asserted).
   ThreadRegistration(ThreadRole role, const char* name) noexcept;
   ~ThreadRegistration();
   ThreadRegistration(const ThreadRegistration&) = delete;

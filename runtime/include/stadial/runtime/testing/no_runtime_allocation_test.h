@@ -1,7 +1,8 @@
-// NoRuntimeAllocationTest (A-c): a GoogleTest fixture for tests whose body must not allocate, for Stadial's own tests
-// and for its users'. Derive from it, build the world in SetUp, call the base's SetUp last; the body then runs under a
-// tracker, and TearDown fails with the offending call stacks when anything was allocated. It fails, rather than passes,
-// when the gate is not ARMED: link stadial::gate to the test program.
+// NoRuntimeAllocationTest (A-c): a GoogleTest fixture for tests whose body must not allocate, for Stadial's
+// own tests and for its users'. Derive from it, build the world in SetUp, call the base's SetUp last; the
+// body then runs under a tracker, and TearDown fails with the offending call stacks when anything was
+// allocated. It fails, rather than passes, when the gate is not ARMED: link stadial::gate to the test
+// program.
 //
 //   class MyGraph : public stadial::runtime::testing::NoRuntimeAllocationTest {
 //    protected:
