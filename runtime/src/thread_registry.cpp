@@ -62,6 +62,7 @@ ThreadRegistration::ThreadRegistration(ThreadRole role, const char* name) noexce
     slot->baseline = GateThreadCounters{};
     AddTo(slot->baseline, slot->tallies[static_cast<std::size_t>(role)]);
     slot->role.store(role, std::memory_order_release);
+    thread.tally = &slot->tallies[static_cast<std::size_t>(role)];
     thread.slot = slot;
   }
   STADIAL_ASSERT_COMPARE_ALWAYS(thread.slot->role.load(std::memory_order_relaxed), ==, role,
@@ -78,6 +79,7 @@ ThreadRegistration::~ThreadRegistration() {
                         "a ThreadRegistration must be destroyed on the thread that made it");
   if (--thread.registrations != 0) return;
   thread.slot = nullptr;
+  thread.tally = nullptr;
   slot_->owner = nullptr;
   slot_->role.store(ThreadRole::Unregistered, std::memory_order_relaxed);
   slot_->used.store(0, std::memory_order_release);

@@ -25,9 +25,7 @@ GateThreadSlot* ThreadSlots() noexcept;  // kRegisteredThreadsMax of them
 
 // Where the calling thread counts now.
 inline GateTally& CurrentTally() noexcept {
-  GateThreadSlot* const slot = gateThread.slot;
-  if (slot == nullptr) return gateThread.own;
-  return slot->tallies[static_cast<std::size_t>(slot->role.load(std::memory_order_relaxed))];
+  return gateThread.tally != nullptr ? *gateThread.tally : gateThread.own;
 }
 
 // Only the owning thread adds, so a relaxed load and store lose nothing.

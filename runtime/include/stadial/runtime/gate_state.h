@@ -61,7 +61,8 @@ struct GateThreadState {
   std::uint64_t lastReportFrame = 0;  // reports are limited per frame
   std::uint32_t reportsInFrame = 0;
   std::uint32_t registrations = 0;  // nesting depth of ThreadRegistration
-  GateTally own;                    // counts here while there is no slot
+  GateTally* tally = nullptr;       // where the thread counts; null: in `own`
+  GateTally own;
 };
 
 // Trivially constructed and destroyed, so that the first malloc of the process and the last one of a thread
