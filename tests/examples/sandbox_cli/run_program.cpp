@@ -46,12 +46,17 @@ std::vector<std::string> CommandOf(const ProgramCall& call) {
 
 // Last one wins: an added variable hides the process's own of the same name.
 std::vector<std::string> EnvironmentOf(const ProgramCall& call) {
-  std::vector<std::string> all = call.environment;
+  std::vector<std::string> added = call.environment;
+  // LeakSanitizer's own tracer crashes on SwiftShader's threads; the same runs on lavapipe look for leaks.
+  if (SANDBOX_IS_SANITIZED && std::ranges::find(call.arguments, kSwiftShader) != call.arguments.end()) {
+    added.emplace_back("ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0");
+  }
+  std::vector<std::string> all = added;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view own = *entry;
     const std::string_view name = own.substr(0, own.find('=') + 1);
-    const bool isHidden = std::ranges::any_of(
-        call.environment, [name](const std::string& added) { return added.starts_with(name); });
+    const bool isHidden =
+        std::ranges::any_of(added, [name](const std::string& wanted) { return wanted.starts_with(name); });
     if (!isHidden) all.emplace_back(own);
   }
   return all;
