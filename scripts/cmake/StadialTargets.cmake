@@ -51,20 +51,11 @@ function(stadial_add_layer name)
   target_compile_options(stadial_${name} PRIVATE -fno-semantic-interposition)
 endfunction()
 
-# The environment of every test: sanitizer options with the suppressions for code that is not ours.
-function(stadial_test_environment out)
-  set(supp "${stadial_SOURCE_DIR}/scripts/sanitizers")
-  set(${out}
-    "ASAN_OPTIONS=allocator_may_return_null=1"
-    "LSAN_OPTIONS=suppressions=${supp}/lsan.supp:print_suppressions=0"
-    "UBSAN_OPTIONS=print_stacktrace=1"
-    "TSAN_OPTIONS=suppressions=${supp}/tsan.supp:ignore_noninstrumented_modules=1:allocator_may_return_null=1" PARENT_SCOPE)
-endfunction()
-
-# stadial_add_test(NAME [GATED] SOURCES ... LINK ... [LABELS ...] [TIMEOUT seconds]): one GoogleTest program, its
-# cases listed to ctest one by one. GATED links the allocation gate into the program. The first label defaults
-# to the folder under tests/. A case may run for 120 seconds unless TIMEOUT says otherwise (twice that under a
-# sanitizer).
+# stadial_add_test(NAME [GATED] SOURCES ... LINK ... [LABELS label] [TIMEOUT seconds]): one GoogleTest program, its
+# cases listed to ctest one by one. GATED links the allocation gate into the program. The label defaults to the
+# folder under tests/. A case may run for 120 seconds unless TIMEOUT says otherwise (twice that under a sanitizer).
+# The discovery of cases loses all but the first value of a list-valued property: hence one label, and hence the
+# sanitizers' options and suppressions stand in the test presets.
 function(stadial_add_test name)
   cmake_parse_arguments(TEST "GATED" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
   add_executable(${name} ${TEST_SOURCES})
@@ -86,12 +77,8 @@ function(stadial_add_test name)
     # Large test files take three times as long to optimise under a sanitizer; the layers themselves stay optimised.
     target_compile_options(${name} PRIVATE -O0)
   endif()
-  stadial_test_environment(environment)
-  # gtest_discover_tests takes a list-valued property only with its separators escaped twice over.
-  string(REPLACE ";" "\\;" TEST_LABELS "${TEST_LABELS}")
-  string(REPLACE ";" "\\;" environment "${environment}")
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT} ENVIRONMENT "${environment}")
+    PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT})
 endfunction()
 
 # stadial_add_bench(NAME [GATED] SOURCES ... [LINK ...] [ARGS ...]): one Google Benchmark program (it has its own
@@ -111,7 +98,6 @@ function(stadial_add_bench name)
   set_property(GLOBAL APPEND PROPERTY STADIAL_BENCHES ${name})
   if(STADIAL_BUILD_TESTS)
     add_test(NAME ${name}.smoke COMMAND ${name} --benchmark_min_time=0.01 ${BENCH_ARGS})
-    stadial_test_environment(environment)
-    set_tests_properties(${name}.smoke PROPERTIES LABELS bench TIMEOUT 240 ENVIRONMENT "${environment}")
+    set_tests_properties(${name}.smoke PROPERTIES LABELS bench TIMEOUT 240)
   endif()
 endfunction()

@@ -191,4 +191,15 @@ class DynamicNode final : public NodeInstance {
   bool hasSideEffects_;
 };
 
+// A runtime of its own, and the way from nodes and connections to a compiled graph.
+class GraphTest : public ::testing::Test {
+ protected:
+  void Start(RenderGraph& graph) {
+    ASSERT_TRUE(Ok(graph.Setup()));
+    ASSERT_TRUE(Ok(runtime_->SealSetup()));
+    ASSERT_TRUE(Ok(graph.Compile()));
+  }
+  runtime::RuntimePtr runtime_ = MakeRuntime();
+};
+
 }  // namespace stadial::graph::testing

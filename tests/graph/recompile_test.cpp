@@ -8,18 +8,15 @@
 namespace stadial::graph::testing {
 namespace {
 
-class RecompileTest : public ::testing::Test {
+class RecompileTest : public GraphTest {
  protected:
   void Start(RenderGraph& graph) {
-    ASSERT_TRUE(Ok(graph.Setup()));
-    ASSERT_TRUE(Ok(runtime_->SealSetup()));
-    ASSERT_TRUE(Ok(graph.Compile()));
+    GraphTest::Start(graph);
     log_.clear();
   }
   void Dirty(RenderGraph& graph, NodeHandle node) {
     ASSERT_TRUE(graph.Events().Emit({.type = runtime::EventType::NodeDirty, .data = node.EventData()}));
   }
-  runtime::RuntimePtr runtime_ = MakeRuntime();
   std::vector<std::string> log_;
 };
 

@@ -8,15 +8,7 @@
 namespace stadial::graph::testing {
 namespace {
 
-class RenderGraphTest : public ::testing::Test {
- protected:
-  void Start(RenderGraph& graph) {
-    ASSERT_TRUE(Ok(graph.Setup()));
-    ASSERT_TRUE(Ok(runtime_->SealSetup()));
-    ASSERT_TRUE(Ok(graph.Compile()));
-  }
-  runtime::RuntimePtr runtime_ = MakeRuntime();
-};
+class RenderGraphTest : public GraphTest {};
 
 TEST_F(RenderGraphTest, G1_ValuesFlowThroughTypedSlots) {
   RenderGraph graph(*runtime_);

@@ -45,15 +45,7 @@ class AccumulateNode : public TimelineTypedNode<AccumulateConfig> {
   std::uint32_t frames_;
 };
 
-class TimelineTest : public ::testing::Test {
- protected:
-  void Start(RenderGraph& graph) {
-    ASSERT_TRUE(Ok(graph.Setup()));
-    ASSERT_TRUE(Ok(runtime_->SealSetup()));
-    ASSERT_TRUE(Ok(graph.Compile()));
-  }
-  runtime::RuntimePtr runtime_ = MakeRuntime();
-};
+class TimelineTest : public GraphTest {};
 
 TEST_F(TimelineTest, Ha_SurveyAppliesTheDeepestRequestToAll) {
   RenderGraph graph(*runtime_);
