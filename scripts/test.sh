@@ -62,6 +62,7 @@ exec 2>&1
 # test_preset NAME: builds and tests one preset.
 test_preset() {
   local preset="$1"
+  rm -f "$stadialRoot/build/$preset/Testing/Temporary/LastTestsFailed.log"
   configure_preset "$preset"
   build_preset "$preset"
   local run=()
@@ -73,6 +74,9 @@ test_preset() {
   (cd "$stadialRoot" && ${run[@]+"${run[@]}"} ctest --preset "$preset" -j "$(jobs)" \
     --output-junit "$stadialRoot/build/$preset/junit.xml" ${arguments[@]+"${arguments[@]}"})
 }
+
+# failed_tests NAME: "NUMBER:TEST" of each test that failed in the last run; nothing when there was none.
+failed_tests() { cat "$stadialRoot/build/$1/Testing/Temporary/LastTestsFailed.log" 2>/dev/null || true; }
 
 started=$SECONDS
 ensure_packages build run test
@@ -96,6 +100,8 @@ for preset in "${presets[@]}"; do
   else
     report+=("$preset FAILED ($(elapsed $((SECONDS - begun))))")
     failed+=("$preset")
+    # Again at the end, where the last lines of a long log are all that one sees.
+    while IFS= read -r name; do report+=("  failed: ${name#*:}"); done < <(failed_tests "$preset")
   fi
 done
 

@@ -86,9 +86,7 @@ void BM_PushAwake(benchmark::State& state) {
   auto submit = gpu::SubmitThread::Start(*bench.device, {.requestsMax = 2 * kBurst}).Value();
   std::uint64_t value = 0;
   for (auto _ : state) {
-    state.PauseTiming();
     if (!submit->Drain()) return state.SkipWithError("drain failed");
-    state.ResumeTiming();
     const std::uint64_t start = NowNs();
     for (std::uint64_t i = 0; i < kBurst; ++i) {
       if (!submit->Submit(VK_NULL_HANDLE, VK_NULL_HANDLE, ++value))
@@ -167,11 +165,11 @@ void BM_DirectQueueSubmit(benchmark::State& state) {
   Report(state, times, value);
 }
 
-BENCHMARK(BM_SubmitFrame);
+BENCHMARK(BM_SubmitFrame)->Iterations(5000);
 BENCHMARK(BM_SubmitFrameAfterGap)->Iterations(200);
-BENCHMARK(BM_PushAwake)->UseManualTime();
+BENCHMARK(BM_PushAwake)->UseManualTime()->Iterations(2000);
 BENCHMARK(BM_PushAsleep)->Iterations(500);
-BENCHMARK(BM_DirectQueueSubmit);
+BENCHMARK(BM_DirectQueueSubmit)->Iterations(5000);
 
 }  // namespace
 

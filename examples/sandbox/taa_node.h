@@ -21,6 +21,8 @@ struct TaaConfig : graph::NodeConfig<TaaConfig> {
 
 class TaaNode final : public gpu::GpuTypedNode<TaaConfig>, public graph::TimelineNode {
  public:
+  static constexpr graph::ResourceId kAccumulated = 0;  // in the timeline
+
   // The recurrence reads one frame back; everything older is already in it.
   std::uint32_t GetMaxHistoryFrames() const override { return 1; }
   std::uint32_t GetHistoryResourceCount() const override { return 1; }
@@ -37,7 +39,6 @@ class TaaNode final : public gpu::GpuTypedNode<TaaConfig>, public graph::Timelin
   void Execute(ExecuteContext& ctx) override;
 
  private:
-  static constexpr graph::ResourceId kAccumulated = 0;
   gpu::ComputePipeline pipeline_;
   gpu::UniformRing uniforms_;
   graph::ResourceHandle accumulated_;

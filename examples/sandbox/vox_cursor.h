@@ -34,7 +34,10 @@ class VoxCursor {
       : file_(file), id_(id), content_(content), offset_(offset) {}
 
   bool Ok() const noexcept { return !error_.has_value(); }
-  const Error& GetError() const noexcept { return *error_; }
+  const Error& GetError() const noexcept {
+    STADIAL_ASSERT_ALWAYS(error_.has_value(), "VoxCursor::GetError called while all reads are good");
+    return *error_;
+  }
   std::size_t Left() const noexcept { return content_.size() - position_; }
   std::size_t Offset() const noexcept { return offset_ + position_; }
   const char* File() const noexcept { return file_; }

@@ -57,7 +57,8 @@ class VoxelCanvas {
   VoxModel Collect(Keep&& keep) const;
   bool IsBuried(std::int32_t x, std::int32_t y, std::int32_t z, std::uint8_t firstLoose) const noexcept;
   std::size_t Index(std::int32_t x, std::int32_t y, std::int32_t z) const noexcept {
-    return static_cast<std::size_t>(x + width_ * (y + depth_ * z));
+    const auto cells = [](std::int32_t v) { return static_cast<std::size_t>(v); };
+    return cells(x) + cells(width_) * (cells(y) + cells(depth_) * cells(z));
   }
 
   std::int32_t width_, depth_, height_;

@@ -34,6 +34,9 @@ bool ModelBounds(const VoxModel& model, Bounds& bounds) {
   return true;
 }
 
+// For "%lld", whatever std::int64_t is on this platform.
+long long Printed(std::int64_t value) noexcept { return value; }
+
 // Where half of the voxels lie below and half above: a lone model far out does not move it.
 std::int64_t MedianCentre(const std::vector<PlacedModel>& placed, const VoxScene& scene, std::size_t axis) {
   std::vector<std::pair<std::int64_t, std::uint64_t>> centres;
@@ -169,9 +172,8 @@ Result<void> WorldBuilder::ChooseBox() {
       const std::int64_t middle = MedianCentre(placed_, scene_, a);
       const std::int64_t cropLow = std::clamp(middle - kMax / 2, low, high - kMax + 1);
       Warn("the scene spans %lld cells along %c (%lld to %lld), more than %lld: cropped to %lld to %lld",
-           static_cast<long long>(high - low + 1), "xyz"[a], static_cast<long long>(low),
-           static_cast<long long>(high), static_cast<long long>(kMax), static_cast<long long>(cropLow),
-           static_cast<long long>(cropLow + kMax - 1));
+           Printed(high - low + 1), "xyz"[a], Printed(low), Printed(high), Printed(kMax), Printed(cropLow),
+           Printed(cropLow + kMax - 1));
       low = cropLow;
       high = cropLow + kMax - 1;
     }

@@ -14,7 +14,7 @@
 namespace stadial::arenas {
 namespace {
 
-using testing::MinorFaults;
+using testing::FaultsOfTouching;
 using testing::ReadMappings;
 using testing::TouchEveryPage;
 
@@ -179,18 +179,14 @@ TEST(Region, R3_CommitPrefaultsThePrefix) {
   ASSERT_TRUE(segment->Commit(1_MiB));
   ASSERT_TRUE(segment->Commit(4_MiB));
   EXPECT_EQ(segment->CommittedBytes(), 4_MiB);
-  const long before = MinorFaults();
-  TouchEveryPage(segment->Base(), 4_MiB, PageSize());
-  EXPECT_EQ(MinorFaults() - before, 0);
+  EXPECT_EQ(FaultsOfTouching(segment->Base(), 4_MiB, PageSize()), 0);
   ASSERT_TRUE(segment->Commit(1_MiB)) << "less than there is: nothing to do";
   EXPECT_EQ(segment->CommittedBytes(), 4_MiB);
 
   ASSERT_TRUE(segment->Decommit());
   EXPECT_EQ(segment->CommittedBytes(), 0u);
   ASSERT_TRUE(segment->CommitAll());
-  const long again = MinorFaults();
-  TouchEveryPage(segment->Base(), 8_MiB, PageSize());
-  EXPECT_EQ(MinorFaults() - again, 0);
+  EXPECT_EQ(FaultsOfTouching(segment->Base(), 8_MiB, PageSize()), 0);
 }
 
 // A page shared after fork() would fault once more at the parent's next write, inside a frame.
@@ -207,10 +203,7 @@ TEST(Region, R3_AForkElsewhereCausesNoFaultsHere) {
     _exit(0);
   }
   // The child lives on: its copy, if it had one, would still share the pages.
-  MinorFaults();  // the stack's own pages are shared with the child: take that fault before counting
-  const long before = MinorFaults();
-  TouchEveryPage(segment->Base(), 4_MiB, PageSize());
-  const long faults = MinorFaults() - before;
+  const long faults = FaultsOfTouching(segment->Base(), 4_MiB, PageSize());
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
   EXPECT_LT(faults, 8) << "1024 pages were written";

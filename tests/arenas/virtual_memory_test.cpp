@@ -13,7 +13,7 @@
 namespace stadial::arenas {
 namespace {
 
-using testing::MinorFaults;
+using testing::FaultsOfTouching;
 using testing::TouchEveryPage;
 
 TEST(VirtualMemory, ReservesAtTheAlignmentAsked) {
@@ -39,17 +39,13 @@ TEST(VirtualMemory, R3_CommittedPagesDoNotFault) {
   const std::size_t bytes = kPages * PageSize();
   std::byte* const base = *ReserveAddressSpace(bytes, PageSize());
   ASSERT_TRUE(CommitPages(base, bytes));
-  const long before = MinorFaults();
-  TouchEveryPage(base, bytes, PageSize());
-  const long committed = MinorFaults() - before;
+  const long committed = FaultsOfTouching(base, bytes, PageSize());
   ReleaseAddressSpace(base, bytes);
 
   void* const lazy = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(lazy, MAP_FAILED);
   madvise(lazy, bytes, MADV_NOHUGEPAGE);
-  const long beforeLazy = MinorFaults();
-  TouchEveryPage(static_cast<std::byte*>(lazy), bytes, PageSize());
-  const long uncommitted = MinorFaults() - beforeLazy;
+  const long uncommitted = FaultsOfTouching(static_cast<std::byte*>(lazy), bytes, PageSize());
   munmap(lazy, bytes);
 
   EXPECT_EQ(committed, 0);

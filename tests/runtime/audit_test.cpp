@@ -42,6 +42,8 @@ struct Defect {
   const char* reason;
 };
 
+void PrintTo(const Defect& defect, std::ostream* out) { *out << defect.name; }
+
 class AuditVerdicts : public ::testing::TestWithParam<Defect> {};
 
 TEST_P(AuditVerdicts, AreNeverAPassWithADefect) {

@@ -156,6 +156,8 @@ struct BadOption {
   const char* message;
 };
 
+void PrintTo(const BadOption& option, std::ostream* out) { *out << option.name; }
+
 class RuntimeOptionErrors : public ::testing::TestWithParam<BadOption> {};
 
 TEST_P(RuntimeOptionErrors, NameTheOptionAndItsRange) {

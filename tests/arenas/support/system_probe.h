@@ -36,18 +36,30 @@ inline long MinorFaults() {
   return usage.ru_minflt;
 }
 
-// Writes to every page. Not instrumented: a sanitizer's shadow memory would fault too.
-[[gnu::noinline]]
+// Writes to every page. Not instrumented: a sanitizer's shadow memory would fault too. Never cloned for a
+// constant argument: a clone could lie on a page that has not been executed yet.
 #if defined(__clang__)
-__attribute__((no_sanitize("address", "thread")))
+__attribute__((noinline, no_sanitize("address", "thread")))
 #else
-__attribute__((no_sanitize_address, no_sanitize_thread))
+__attribute__((noinline, noclone, no_sanitize_address, no_sanitize_thread))
 #endif
 inline void
 TouchEveryPage(std::byte* base, std::size_t bytes, std::size_t pageBytes) {
   for (std::size_t offset = 0; offset < bytes; offset += pageBytes) {
     *(static_cast<volatile std::byte*>(base) + offset) = std::byte{1};
   }
+}
+
+// Minor faults that writing to every page of the range causes. What the probe itself touches for the first
+// time, its code, the C library's and the stack, is touched before the counting: those pages may lie anywhere
+// in their files.
+inline long FaultsOfTouching(std::byte* base, std::size_t bytes, std::size_t pageBytes) {
+  std::byte warm{};
+  TouchEveryPage(&warm, 1, 1);
+  MinorFaults();
+  const long before = MinorFaults();
+  TouchEveryPage(base, bytes, pageBytes);
+  return MinorFaults() - before;
 }
 
 struct Mapping {

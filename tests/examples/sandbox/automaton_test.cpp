@@ -279,9 +279,8 @@ TEST(AutomatonBlock, EveryBlockIsPermuted) {
 
 TEST(Automaton, Pb_APileOfSandComesToRest) {
   std::vector<TestCell> cells;
-  for (std::int32_t i = 0; i < 16 * 16; ++i) cells.push_back({i % 16 + 8, i / 16 + 8, 0, kTestStone});
-  for (std::int32_t i = 0; i < 4 * 4 * 20; ++i)
-    cells.push_back({i % 4 + 14, i / 4 % 4 + 14, 1 + i / 16, kTestSand});
+  AddBox(cells, {8, 8, 0}, {23, 23, 0}, kTestStone);
+  AddBox(cells, {14, 14, 1}, {17, 17, 20}, kTestSand);
   const World world = BuildWorld(MakeTestScene({32, 32, 32}, cells));
   AutomatonCpu automaton(world, 1);
   for (int i = 0; i < 400; ++i) automaton.Step();

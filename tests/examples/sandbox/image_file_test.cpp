@@ -21,8 +21,8 @@ namespace {
 
 TEST(WritePng, IsReadBackPixelForPixel) {
   constexpr std::uint32_t kWidth = 37, kHeight = 11;
-  std::vector<std::uint32_t> pixels;
-  for (std::uint32_t i = 0; i < kWidth * kHeight; ++i) pixels.push_back(i * 2654435761U | 0xff000000U);
+  std::vector<std::uint32_t> pixels(kWidth * kHeight);
+  for (std::uint32_t i = 0; i < pixels.size(); ++i) pixels[i] = i * 2654435761U | 0xff000000U;
   const std::string path = ::testing::TempDir() + "/stadial_image.png";
   const auto written = WritePng(path.c_str(), kWidth, kHeight, pixels);
   ASSERT_TRUE(written) << written.GetError().Message();

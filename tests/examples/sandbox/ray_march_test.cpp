@@ -38,7 +38,7 @@ struct View {
 // y.
 View CubeView(std::uint8_t colour) {
   std::vector<TestCell> cells;
-  for (std::int32_t i = 0; i < 16 * 16 * 16; ++i) cells.push_back({i % 16, i / 16 % 16, i / 256, colour});
+  AddBox(cells, {0, 0, 0}, {15, 15, 15}, colour);
   return View(BuildWorld(MakeTestScene({16, 16, 16}, cells)));
 }
 
@@ -94,8 +94,8 @@ TEST(RayMarch, SunLightsAndShadowDarkens) {
 
 TEST(RayMarch, WaterDoesNotShade) {
   std::vector<TestCell> cells;
-  for (std::int32_t i = 0; i < 32 * 32; ++i) cells.push_back({i % 32, i / 32, 0, kTestStone});
-  for (std::int32_t i = 0; i < 32 * 32; ++i) cells.push_back({i % 32, i / 32, 20, kTestWater});
+  AddBox(cells, {0, 0, 0}, {31, 31, 0}, kTestStone);
+  AddBox(cells, {0, 0, 20}, {31, 31, 20}, kTestWater);
   View view(BuildWorld(MakeTestScene({32, 32, 32}, cells)));
   view.environment.ambient = 0.0F;
   view.environment.sunPitch = 80.0F;
@@ -105,8 +105,8 @@ TEST(RayMarch, WaterDoesNotShade) {
 
 TEST(RayMarch, AmbientLightReachesCornersLess) {
   std::vector<TestCell> cells;
-  for (std::int32_t i = 0; i < 32 * 32; ++i) cells.push_back({i % 32, i / 32, 0, kTestStone});
-  for (std::int32_t z = 1; z < 8; ++z) cells.push_back({16, 16, z, kTestStone});
+  AddBox(cells, {0, 0, 0}, {31, 31, 0}, kTestStone);
+  AddBox(cells, {16, 16, 1}, {16, 16, 7}, kTestStone);
   View view(BuildWorld(MakeTestScene({32, 32, 32}, cells)));
   view.environment.sunColour = {0, 0, 0};
   view.environment.hazeCells = 1.0e9F;
@@ -124,7 +124,7 @@ TEST(RayMarch, AmbientLightReachesCornersLess) {
 
 TEST(RayMarch, AGlowingCellIsBrightAndLightsWhatIsNear) {
   std::vector<TestCell> cells;
-  for (std::int32_t i = 0; i < 32 * 32; ++i) cells.push_back({i % 32, i / 32, 0, kTestStone});
+  AddBox(cells, {0, 0, 0}, {31, 31, 0}, kTestStone);
   cells.push_back({16, 16, 4, kTestGlow});
   const auto colourAt = [&](const std::vector<TestCell>& all, const char* camera) {
     View view(BuildWorld(MakeTestScene({32, 32, 32}, all)));
@@ -148,10 +148,8 @@ TEST(RayMarch, AGlowingCellIsBrightAndLightsWhatIsNear) {
 TEST(RayMarch, WaterMixesWhatIsBehindWithItsOwnColour) {
   const auto colourThrough = [&](std::int32_t depth) {
     std::vector<TestCell> cells;
-    for (std::int32_t i = 0; i < 32 * 32; ++i) cells.push_back({i % 32, i / 32, 0, kTestGlow});
-    for (std::int32_t z = 1; z <= depth; ++z) {
-      for (std::int32_t i = 0; i < 32 * 32; ++i) cells.push_back({i % 32, i / 32, z, kTestWater});
-    }
+    AddBox(cells, {0, 0, 0}, {31, 31, 0}, kTestGlow);
+    AddBox(cells, {0, 0, 1}, {31, 31, depth}, kTestWater);
     View view(BuildWorld(MakeTestScene({32, 32, 32}, cells)));
     view.environment.sunColour = {0, 0, 0};
     view.environment.ambient = 0.0F;

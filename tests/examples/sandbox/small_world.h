@@ -20,6 +20,16 @@ struct TestCell {
   std::uint8_t colour;
 };
 
+// Fills a box of cells, both corners included.
+inline void AddBox(std::vector<TestCell>& cells, const CellPosition& low, const CellPosition& high,
+                   std::uint8_t colour) {
+  for (std::int32_t z = low[2]; z <= high[2]; ++z) {
+    for (std::int32_t y = low[1]; y <= high[1]; ++y) {
+      for (std::int32_t x = low[0]; x <= high[0]; ++x) cells.push_back({x, y, z, colour});
+    }
+  }
+}
+
 // One model of this size with these cells, and materials to match the colours above.
 inline VoxScene MakeTestScene(std::array<std::int32_t, 3> size, const std::vector<TestCell>& cells) {
   VoxScene scene;

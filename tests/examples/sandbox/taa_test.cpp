@@ -56,8 +56,10 @@ std::vector<Vec3> Supersampled(const World& world, FrameParameters parameters,
   std::vector<Vec3> mean(kWidth * kHeight);
   std::vector<PixelSample> samples(kWidth * kHeight);
   for (int i = 0; i < 64; ++i) {
-    parameters.jitter = {(static_cast<float>(i % 8) + 0.5F) / 8.0F - 0.5F,
-                         (static_cast<float>(i / 8) + 0.5F) / 8.0F - 0.5F};
+    const int column = i % 8;
+    const int row = i / 8;
+    parameters.jitter = {(static_cast<float>(column) + 0.5F) / 8.0F - 0.5F,
+                         (static_cast<float>(row) + 0.5F) / 8.0F - 0.5F};
     const FrameUniforms frame = MakeFrameUniforms(world, environment, parameters);
     RayMarchCpu(world, world.Cells(), frame).Rows(0, kHeight, samples);
     for (std::size_t p = 0; p < mean.size(); ++p) mean[p] = mean[p] + samples[p].colour * (1.0F / 64.0F);

@@ -84,8 +84,8 @@ TEST(VoxReader, DefaultPaletteFollowsThePublishedTable) {
     const VoxColour& c = palette[index];
     EXPECT_EQ(Abgr(c), abgr) << index;
   }
-  std::vector<std::uint32_t> all;
-  for (const VoxColour& c : palette) all.push_back(Abgr(c));
+  std::vector<std::uint32_t> all(palette.size());
+  std::transform(palette.begin(), palette.end(), all.begin(), Abgr);
   std::sort(all.begin(), all.end());
   EXPECT_EQ(std::adjacent_find(all.begin(), all.end()), all.end()) << "two entries are the same colour";
 }

@@ -84,9 +84,11 @@ TEST(World, MatchesAModelCellForCell) {
     const World& world = built.Value();
     ASSERT_EQ(world.Statistics().droppedChunks, 0u);
     ASSERT_EQ(world.Statistics().cells, expected.size());
-    for (const auto& [cell, colour] : expected) {
-      const auto at = [&](std::size_t a) { return static_cast<std::int32_t>(cell[a] - world.Origin()[a]); };
-      ASSERT_EQ(CellOf(world, world.Cells(), at(0), at(1), at(2)), world.Materials().idOf[colour])
+    for (const auto& entry : expected) {
+      CellPosition at{};
+      for (std::size_t a = 0; a < 3; ++a)
+        at[a] = static_cast<std::int32_t>(entry.first[a] - world.Origin()[a]);
+      ASSERT_EQ(CellOf(world, world.Cells(), at[0], at[1], at[2]), world.Materials().idOf[entry.second])
           << "seed " << seed;
     }
     compared += static_cast<std::uint32_t>(expected.size());
@@ -161,8 +163,8 @@ TEST(World, ResidencyGoesBelowThenAround) {
 }
 
 TEST(World, DropsTheFarthestChunksWhenTheBudgetIsTooSmall) {
-  std::vector<TestCell> cells;
-  for (std::int32_t i = 0; i < 8; ++i) cells.push_back({i * 32, 0, 0, kTestStone});
+  std::vector<TestCell> cells(8);
+  for (std::int32_t i = 0; i < 8; ++i) cells[static_cast<std::size_t>(i)] = {i * 32, 0, 0, kTestStone};
   WorldOptions options;
   options.atlasBytesMax = 5 * kChunkBytes;
   const World world = BuildWorld(MakeTestScene({256, 1, 1}, cells), options);
@@ -237,7 +239,7 @@ TEST(World, BoundsTheVoxelsItPlaces) {
 TEST(WorldLights, ALanternBecomesOneLightInItsMiddle) {
   std::vector<TestCell> cells;
   // Three cells across the corner of a brick, so that eight bricks hold a part.
-  for (std::int32_t i = 0; i < 27; ++i) cells.push_back({7 + i % 3, 7 + i / 3 % 3, 7 + i / 9, kTestGlow});
+  AddBox(cells, {7, 7, 7}, {9, 9, 9}, kTestGlow);
   cells.push_back({0, 0, 0, kTestStone});
   cells.push_back({31, 31, 31, kTestStone});
   const World world = BuildWorld(MakeTestScene({32, 32, 32}, cells));

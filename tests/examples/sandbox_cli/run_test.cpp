@@ -138,6 +138,17 @@ TEST_P(SandboxRun, FramesInFlightChangeNothingInTheWorld) {
   }
 }
 
+TEST_P(SandboxRun, AFullDiskIsSaidAndTheAuditIsNotLost) {
+  const ProgramResult result =
+      RunProgram({.program = SANDBOX_PROGRAM,
+                  .arguments = {"--frames", "4", "--size", "16x16", "--world-mib", "1", "--device",
+                                GetParam(), "--out", folder_.File("out"), "--json", "/dev/full"}});
+  EXPECT_EQ(result.exitCode, 2) << result.Describe();
+  EXPECT_EQ(result.ErrLines(), 1u) << result.Describe();
+  EXPECT_TRUE(result.ErrContains("/dev/full")) << result.Describe();
+  EXPECT_TRUE(result.OutContains("verdict")) << result.Describe();
+}
+
 TEST_P(SandboxRun, T8_SilentUnderValidation) { ExpectSilentUnderValidation({"--frames", "12"}); }
 TEST_P(SandboxRun, T8_SilentUnderValidationWithThreeStepsAndThreeFramesInFlight) {
   ExpectSilentUnderValidation(

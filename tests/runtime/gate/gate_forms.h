@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <ostream>
 #include <string>
 
 #include "stadial/runtime/gate.h"
@@ -51,6 +52,9 @@ inline void* NewIt() { return ::operator new(kFormBytes); }
 inline void* NewArray() { return ::operator new[](kFormBytes); }
 inline void* NewAligned() { return ::operator new(kFormBytes, kFormAlign); }
 inline void* NewArrayAligned() { return ::operator new[](kFormBytes, kFormAlign); }
+
+inline void PrintTo(const AllocateForm& form, std::ostream* out) { *out << form.name; }
+inline void PrintTo(const ReleaseForm& form, std::ostream* out) { *out << form.name; }
 
 inline const AllocateForm kAllocateForms[] = {
     {"Malloc", "malloc", kFormBytes, 16, false, MallocIt, FreeIt},
