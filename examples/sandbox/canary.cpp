@@ -2,7 +2,6 @@
 
 #ifdef STADIAL_SANDBOX_CANARY
 
-#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <string>
 
@@ -16,11 +15,7 @@ std::uint64_t canaryFrame = 100;
 
 }  // namespace
 
-void DescribeCanary(CLI::App& app) {
-  app.add_option("--canary", canaryText, "the frame that allocates on purpose (default alloc@100)")
-      ->type_name("alloc@FRAME")
-      ->group("Run");
-}
+std::string* CanaryText() noexcept { return &canaryText; }
 
 arenas::Result<void> CheckCanary() {
   constexpr std::string_view kPrefix = "alloc@";
@@ -52,7 +47,7 @@ void VisitCanary(std::uint64_t frameIndex) noexcept {
 
 namespace stadial::sandbox {
 
-void DescribeCanary(CLI::App&) {}
+std::string* CanaryText() noexcept { return nullptr; }
 arenas::Result<void> CheckCanary() { return {}; }
 void VisitCanary(std::uint64_t) noexcept {}
 

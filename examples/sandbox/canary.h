@@ -4,17 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "stadial/arenas/result.h"
 
-namespace CLI {
-class App;
-}
-
 namespace stadial::sandbox {
 
-// Adds --canary alloc@FRAME in a canary build (default alloc@100).
-void DescribeCanary(CLI::App& app);
+// Where --canary puts its text (default alloc@100); null in the ordinary build, which has no such option.
+std::string* CanaryText() noexcept;
 // InvalidArgument when --canary was given something else.
 arenas::Result<void> CheckCanary();
 // Called by the simulate node in every frame.

@@ -232,7 +232,11 @@ Result<Command> ParseCommandLine(int argc, const char* const* argv) {
   DescribeScene(app, options, raw);
   DescribeRun(app, options, raw);
   DescribeOutput(app, options, raw);
-  DescribeCanary(app);
+  if (std::string* const text = CanaryText()) {
+    app.add_option("--canary", *text, "the frame that allocates on purpose (default alloc@100)")
+        ->type_name("alloc@FRAME")
+        ->group("Run");
+  }
   app.get_option("--resize-at")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 
   try {

@@ -8,11 +8,14 @@
 #include "default_scene.h"
 #include "random_scene.h"
 #include "small_world.h"
+#include "stadial/arenas/poison.h"
 
 namespace stadial::sandbox {
 namespace {
 
 using namespace testing;
+
+constexpr std::uint32_t kRandomWorlds = STADIAL_ADDRESS_SANITIZER ? 6 : 24;
 
 // A world of random stone, sand, water and air in several models that lie apart, so that parts of the box are
 // not resident.
@@ -98,7 +101,7 @@ std::int64_t HeightSum(const World& world, std::span<const std::uint32_t> cells)
 TEST(Automaton, Pb_NothingIsMadeLostOrMovedThatMustNotBe) {
   bool somethingMoved = false;
   bool somethingMissing = false;
-  for (std::uint32_t seed = 0; seed < 24; ++seed) {
+  for (std::uint32_t seed = 0; seed < kRandomWorlds; ++seed) {
     const World world = BuildWorld(RandomWorldScene(seed), RandomOptions(seed));
     somethingMissing = somethingMissing || world.SlotCount() < world.ChunkTable().size();
     const auto counts = CountIds(world.Cells());

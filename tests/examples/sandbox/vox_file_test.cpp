@@ -328,9 +328,7 @@ TEST(VoxWriter, RefusesWhatNoFileCanHold) {
   EXPECT_THAT(refusal([](VoxScene& s) { s.nodes[0].frames[0].rotation = 5; }),
               HasSubstr("5 is not a packed rotation"));
   EXPECT_THAT(refusal([](VoxScene& s) { s.nodes[0].name.assign(64, 'x'); }), HasSubstr("64 bytes"));
-  EXPECT_THAT(refusal([](VoxScene& s) {
-                s.layers.push_back({0, false, std::string(64, 'x')});
-              }),
+  EXPECT_THAT(refusal([](VoxScene& s) { s.layers.emplace_back().name.assign(64, 'x'); }),
               HasSubstr("64 bytes"));
   EXPECT_THAT(refusal([](VoxScene& s) { s.materials[3].emit = std::numeric_limits<float>::infinity(); }),
               HasSubstr("material 3"));
