@@ -7,6 +7,7 @@
 #include "driver_call.h"
 #include "futex.h"
 #include "stadial/runtime/clock.h"
+#include "stadial/runtime/kernel_witness.h"
 #include "stadial/runtime/runtime.h"
 
 namespace stadial::gpu {
@@ -107,6 +108,8 @@ void SubmitThread::WakePump() noexcept {
   if (asleep_.exchange(0, std::memory_order_acq_rel) == 0) [[likely]]
     return;
   wakes_.fetch_add(1, std::memory_order_relaxed);
+  // The one system call of a frame: not by way of the kernel witness's signal.
+  const runtime::WitnessExemption exempt;
   WakeWord(asleep_);
 }
 

@@ -63,13 +63,15 @@ Result<FrameContext*> FrameLoop::Begin() noexcept {
       (parts_.compile != nullptr && parts_.compile->IsCompiling())) [[unlikely]] {
     STADIAL_RETURN_IF_ERROR(CheckCanBegin());
   }
+  if (parts_.thread != nullptr) parts_.thread->CountFaultsFromHere(beginNs - endNs_);
   std::uint64_t completed = source_->CompletedValue();
   std::uint64_t waitedNs = 0;
   if (slotValues_[slotIndex_] > completed) {
     ++waits_;
+    const std::uint64_t waitStartNs = NowNs();
     STADIAL_RETURN_IF_ERROR(WaitForValue(slotValues_[slotIndex_], "frame slot", slotIndex_));
     completed = source_->CompletedValue();
-    waitedNs = NowNs() - beginNs;
+    waitedNs = NowNs() - waitStartNs;
   }
   arenas::LaneSet& lanes = slots_[slotIndex_];
   lanes.ResetAll();
@@ -84,7 +86,7 @@ Result<FrameContext*> FrameLoop::Begin() noexcept {
               .completionValue = frameIndex_ + 1,
               .excludedNs = waitedNs};
   isOpen_ = true;
-  if (parts_.thread != nullptr) parts_.thread->Open(frameIndex_, beginNs - endNs_ + waitedNs);
+  if (parts_.thread != nullptr) parts_.thread->Open(frameIndex_);
   return &context_;
 }
 

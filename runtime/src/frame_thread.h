@@ -22,11 +22,16 @@ struct FrameLoop::FrameThread {
   // No page fault is served in less: entering and leaving the kernel alone takes about this long.
   static constexpr std::uint64_t kFaultNsMin = 150;
 
+  // Before Open, and before the frame waits for its slot: the faults of the wait count as well, and the kernel's
+  // part of this reading is still warm from the last frame's (after a long wait it costs four times as much).
   // `gapNs`: time since the last frame ended. The fault count is a system call and by far the dearest part of
   // an empty frame, so the last frame's is reused when nothing can have faulted since.
-  void Open(std::uint64_t frameIndex, std::uint64_t gapNs) noexcept {
-    SetGateFrame(frameIndex);
+  void CountFaultsFromHere(std::uint64_t gapNs) noexcept {
     faultsBefore_ = gapNs < kFaultNsMin ? faultsAfter_ : MinorFaults();
+  }
+
+  void Open(std::uint64_t frameIndex) noexcept {
+    SetGateFrame(frameIndex);
     countersBefore_ = CurrentThreadCounters();
     if (witness_ != nullptr) syscallsBefore_ = OwnVmSyscalls();
     gate_.emplace(policy_, policy_, Phase::Frame, "frame");

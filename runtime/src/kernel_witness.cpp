@@ -31,6 +31,21 @@ VmSyscallCounts operator-(const VmSyscallCounts& later, const VmSyscallCounts& e
   return difference;
 }
 
+WitnessExemption::WitnessExemption() noexcept
+    : wasOpen_(detail::CurrentWitness().selector.load(std::memory_order_relaxed) != 0) {
+  // Only this thread writes it: no exchange needed.
+  if (wasOpen_) detail::CurrentWitness().selector.store(0, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+WitnessExemption::~WitnessExemption() {
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (!wasOpen_) return;
+  detail::WitnessThreadState& state = detail::CurrentWitness();
+  ++state.counts.total;
+  state.selector.store(1, std::memory_order_relaxed);
+}
+
 Result<VmSyscallWitness> VmSyscallWitness::Install() noexcept {
   detail::WitnessThreadState& state = detail::CurrentWitness();
   if (state.installed) {

@@ -117,6 +117,30 @@ TEST_F(KernelWitnessTest, T4_CountsNothingWhileClosed) {
   EXPECT_EQ(witness_->First().number, -1);
 }
 
+// An exempt call is not dispatched, but counted; the window is open again behind it.
+TEST_F(KernelWitnessTest, T4_AnExemptCallEntersTheKernelDirectly) {
+  witness_->Enter();
+  long pid = 0;
+  {
+    const WitnessExemption exempt;
+    pid = ::syscall(SYS_getpid);
+    ::syscall(SYS_brk, 0);  // what must not stand here: nobody sees it
+  }
+  witness_->Leave();
+  EXPECT_EQ(pid, ::getpid());
+  EXPECT_EQ(witness_->Counts().total, 1u);
+  EXPECT_EQ(witness_->Counts().brk, 0u);
+  witness_->Enter();
+  { const WitnessExemption exempt; }
+  ::syscall(SYS_brk, 0);
+  witness_->Leave();
+  EXPECT_EQ(witness_->Counts().total, 3u);
+  EXPECT_EQ(witness_->Counts().brk, 1u);
+  { const WitnessExemption outside; }
+  ::syscall(SYS_brk, 0);
+  EXPECT_EQ(witness_->Counts().total, 3u) << "an exemption outside a window must not open one";
+}
+
 TEST_F(KernelWitnessTest, T4_CallsReturnWhatTheyWouldHave) {
   int pipeEnds[2];
   char buffer[8] = {};
