@@ -25,8 +25,9 @@ constexpr bool kIsSanitized = SANDBOX_IS_SANITIZED;
 constexpr std::uint64_t kAutomatonFrames = kIsSanitized ? 20 : 100;  // of three steps
 constexpr std::uint64_t kTruthSamples = kIsSanitized ? 64 : 256;     // per pixel
 
-// A few pixels at edges may fall on the other side of one; a picture of other cells has more of them.
-constexpr double kVisiblyWrongMax = 0.0002;
+// Some pixels at edges fall on the other side of one: 0.06 % of the channels on an H100, 0.02 % on the
+// software drivers. A picture of other cells has many more of them.
+constexpr double kVisiblyWrongMax = 0.001;
 
 constexpr std::uint32_t kChannels = 3;  // alpha is 255 everywhere
 
@@ -231,7 +232,8 @@ TEST_P(SandboxPicture, H_c_AResizeForgetsTheHistory) {
   Options options = Small(9, 96, 54);
   options.resizes = {{.frame = 4, .size = {48, 80}}, {.frame = 8, .size = {128, 72}}};
   options.saveEvery = 1;
-  options.stepsPerFrame = kIsSanitized ? 3 : 15;  // much moves from frame to frame, and each begins with the other buffer
+  // Much moves from frame to frame, and each begins with the other buffer.
+  options.stepsPerFrame = kIsSanitized ? 3 : 15;
   const auto app = RunApp(options);
   ASSERT_NE(app, nullptr);
   ASSERT_EQ(app->Pictures().size(), 9u);
@@ -242,13 +244,20 @@ TEST_P(SandboxPicture, H_c_AResizeForgetsTheHistory) {
   // The first frame of the new size is a first frame: one sample per pixel, nothing of what was before.
   const World world = DefaultWorld();
   AutomatonCpu automaton(world, options.seed);
-  for (std::uint64_t step = 0; step < options.frames * options.stepsPerFrame; ++step) automaton.Step();
+  const std::uint64_t steps = options.frames * options.stepsPerFrame;
+  while (automaton.StepCount() < steps - options.stepsPerFrame) automaton.Step();
   const FrameUniforms& frame = app->LastUniforms();
   ASSERT_EQ(frame.image[0], 128u);
+  const Channels stale = ChannelsOf(MarchCpu(world, automaton.Cells(), frame), frame.cameraPosition[3]);
+  while (automaton.StepCount() < steps) automaton.Step();
   const Channels expected = ChannelsOf(MarchCpu(world, automaton.Cells(), frame), frame.cameraPosition[3]);
   const Channels seen = ChannelsOf(app->Pictures()[8]);
   EXPECT_LE(MeanAbsoluteError(seen, expected), 1.0) << "in steps of 1/255";
   EXPECT_LE(PartBeyond(seen, expected, 8), kVisiblyWrongMax);
+  if (!kIsSanitized) {  // there too little moves in a frame
+    EXPECT_GT(PartBeyond(seen, stale, 8), kVisiblyWrongMax)
+        << "the cells of one frame before would have passed";
+  }
   // And the timeline says why there is no earlier frame.
   auto* const taa = dynamic_cast<TaaNode*>(app->Graph().NodeAt(app->Graph().FindNode("taa")));
   ASSERT_NE(taa, nullptr);
