@@ -23,6 +23,10 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
     if(NOT FAIL_MACRO)
       set(FAIL_MACRO STADIAL_COMPILE_FAIL)
     endif()
+    # What compiles does not depend on a sanitizer.
+    if(STADIAL_SANITIZE)
+      return()
+    endif()
     # Never built; it carries the usage requirements of what it links.
     set(carrier "${name}.compile_fail")
     get_filename_component(source "${FAIL_SOURCE}" ABSOLUTE)
