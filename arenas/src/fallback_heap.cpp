@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <new>
 
+#include "abort_line.h"
 #include "stadial/arenas/byte_text.h"
 
 namespace stadial::arenas {
@@ -200,6 +202,34 @@ void FallbackHeap::Free(void* memory) noexcept {
   mi_free(static_cast<std::byte*>(memory) - offset);
 }
 
+void* FallbackHeap::Allocate(std::size_t sizeBytes, std::size_t alignment) noexcept {
+  void* const memory = TryAllocate(sizeBytes, alignment);
+  if (memory == nullptr) [[unlikely]]
+    Exhausted(sizeBytes, alignment);
+  return memory;
+}
+
+void* FallbackHeap::TryReallocate(void* memory, std::size_t sizeBytes, std::size_t alignment) noexcept {
+  if (memory == nullptr) return TryAllocate(sizeBytes, alignment);
+  if (sizeBytes == 0) {
+    Free(memory);
+    return nullptr;
+  }
+  AssertOwner("TryReallocate");
+  BlockHeader* const header = LiveHeader(memory, "TryReallocate");
+  const std::size_t oldBytes = header->sizeBytes;
+  if (sizeBytes <= oldBytes && (reinterpret_cast<std::uintptr_t>(memory) & (alignment - 1)) == 0) {
+    header->sizeBytes = static_cast<std::uint32_t>(sizeBytes);
+    liveBytes_.fetch_sub(oldBytes - sizeBytes, std::memory_order_relaxed);
+    return memory;
+  }
+  void* const moved = TryAllocate(sizeBytes, alignment);
+  if (moved == nullptr) return nullptr;
+  std::memcpy(moved, memory, std::min(oldBytes, sizeBytes));
+  Free(memory);
+  return moved;
+}
+
 std::size_t FallbackHeap::SizeOf(const void* memory) const noexcept {
   return LiveHeader(memory, "SizeOf")->sizeBytes;
 }
@@ -276,6 +306,18 @@ void FallbackHeap::Misuse(const void* memory, const char* operation, const char*
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, length);
   }
   std::abort();
+}
+
+void FallbackHeap::Exhausted(std::size_t sizeBytes, std::size_t alignment) const noexcept {
+  const FallbackHeapStats stats = Stats();
+  AbortWithLine(
+      "stadial: fallback heap '%s' exhausted: asked %s at a multiple of %zu, %s live of its budget of %s "
+      "(peak %s, "
+      "%llu blocks); raise its budget, or segment '%s' of %s which it lies in",
+      component_, FormatBytes(sizeBytes).Get(), alignment, FormatBytes(stats.liveBytes).Get(),
+      FormatBytes(budgetBytes_).Get(), FormatBytes(stats.peakBytes).Get(),
+      static_cast<unsigned long long>(stats.liveBlocks), segment_->Name(),
+      FormatBytes(segment_->CommittedBytes()).Get());
 }
 
 void FallbackHeap::AssertOwner(const char* operation) const noexcept {

@@ -7,15 +7,24 @@
 
 namespace stadial::arenas {
 
-Result<LaneSet> LaneSet::Carve(const char* name, std::byte* base, std::size_t bytes, std::uint32_t laneCount,
-                               Arena& tableMemory, const char* remedy, std::source_location site) {
-  STADIAL_ASSERT(name != nullptr && remedy != nullptr, "lanes need a name and a remedy");
+Result<LaneSet> LaneSet::Carve(const LaneOptions& options, std::byte* base, std::size_t bytes,
+                               Arena& tableMemory, std::source_location site) {
+  const char* const name = options.name;
+  const std::uint32_t laneCount = options.count;
+  STADIAL_ASSERT(name != nullptr && options.remedy != nullptr, "lanes need a name and a remedy");
+  const std::size_t guardBytes = kArenaChecks ? options.guardBytes : 0;
   const std::size_t laneBytes = laneCount == 0 ? 0 : bytes / laneCount / PageSize() * PageSize();
   if (base == nullptr || laneBytes == 0) {
     return Error::Format(
         ErrorCode::InvalidArgument,
         "%s lanes: %s for %u lanes is less than a page (%s) each; give more bytes or fewer lanes", name,
         FormatBytes(base == nullptr ? 0 : bytes).Get(), laneCount, FormatBytes(PageSize()).Get());
+  }
+  if (laneBytes <= guardBytes) {
+    return Error::Format(
+        ErrorCode::InvalidArgument,
+        "%s lanes: each lane has %s and its guards take %s; lower the guard bytes or give more", name,
+        FormatBytes(laneBytes).Get(), FormatBytes(guardBytes).Get());
   }
   const ArenaMark mark = tableMemory.Mark();
   void* const table = tableMemory.TryAllocate(sizeof(Arena) * laneCount, alignof(Arena));
@@ -30,14 +39,26 @@ Result<LaneSet> LaneSet::Carve(const char* name, std::byte* base, std::size_t by
   }
   Arena* const lanes = static_cast<Arena*>(table);
   for (std::uint32_t index = 0; index < laneCount; ++index) {
-    const ArenaOptions options{.name = tableMemory.Format("lane %u", index), .kind = name, .remedy = remedy};
-    ::new (static_cast<void*>(lanes + index)) Arena(options, base + laneBytes * index, laneBytes, site);
+    const ArenaOptions laneOptions{.name = tableMemory.Format("lane %u", index),
+                                   .kind = name,
+                                   .remedy = options.remedy,
+                                   .guardBytes = guardBytes,
+                                   .oneThread = true};
+    ::new (static_cast<void*>(lanes + index)) Arena(laneOptions, base + laneBytes * index, laneBytes, site);
   }
   return LaneSet(lanes, laneCount);
 }
 
-void LaneSet::ResetAll() const noexcept {
-  for (std::uint32_t index = 0; index < count_; ++index) lanes_[index].Reset();
+void LaneSet::ResetAll(std::source_location site) const noexcept {
+  for (std::uint32_t index = 0; index < count_; ++index) lanes_[index].Reset(site);
+}
+
+void LaneSet::MoveAll(std::byte* base) const noexcept {
+  if (count_ == 0) return;
+  const std::byte* const present = lanes_[0].Base();  // lane 0 comes first
+  for (std::uint32_t index = 0; index < count_; ++index) {
+    lanes_[index].MoveTo(base + (lanes_[index].Base() - present));
+  }
 }
 
 std::size_t LaneSet::PeakBytes() const noexcept {

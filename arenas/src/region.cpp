@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -13,10 +14,11 @@ namespace stadial::arenas {
 namespace {
 
 // SIZE_MAX rounds down instead of wrapping to 0: such a request is refused by name, not served by accident.
-std::size_t RoundUpToPages(std::size_t bytes) noexcept {
-  const std::size_t page = PageSize();
-  return bytes > SIZE_MAX - (page - 1) ? SIZE_MAX & ~(page - 1) : (bytes + page - 1) & ~(page - 1);
+std::size_t RoundUp(std::size_t bytes, std::size_t step) noexcept {
+  return bytes > SIZE_MAX - (step - 1) ? SIZE_MAX & ~(step - 1) : (bytes + step - 1) & ~(step - 1);
 }
+
+std::size_t RoundUpToPages(std::size_t bytes) noexcept { return RoundUp(bytes, PageSize()); }
 
 bool IsPowerOfTwo(std::size_t value) noexcept { return value != 0 && (value & (value - 1)) == 0; }
 
@@ -42,89 +44,42 @@ struct MappingName {
   }
 };
 
-std::size_t RecordBytes(std::uint32_t segmentsMax) noexcept {
-  return RoundUpToPages(std::size_t{segmentsMax} * sizeof(Segment));
+}  // namespace
+
+// The segments' records, then the pins.
+std::size_t Region::RecordBytes(const RegionOptions& options) noexcept {
+  static_assert(alignof(Segment::PinRecord) <= alignof(Segment), "the pins follow the segments");
+  return RoundUpToPages(std::size_t{options.segmentsMax} * sizeof(Segment) +
+                        std::size_t{options.pinsMax} * sizeof(Segment::PinRecord));
 }
 
 // Guards around the records and one page of a segment: less is no region.
-std::size_t SmallestRegionBytes(std::uint32_t segmentsMax, std::size_t guardBytes) noexcept {
-  return 3 * guardBytes + RecordBytes(segmentsMax) + PageSize();
+std::size_t Region::SmallestBytes(const RegionOptions& options, std::size_t guardBytes) noexcept {
+  return 3 * guardBytes + RecordBytes(options) + PageSize();
 }
 
-Result<void> CheckOptions(const RegionOptions& options, std::size_t guardBytes) {
+Result<void> Region::CheckOptions(const RegionOptions& options, std::size_t guardBytes) {
   if (!IsGoodName(options.name)) return MakeNameError("region", options.name);
   if (options.segmentsMax == 0 || options.segmentsMax > 4096) {
     return Error::Format(ErrorCode::InvalidArgument, "region '%s': segmentsMax is %u; give 1 to 4096",
                          options.name, options.segmentsMax);
   }
-  if (guardBytes > options.sizeBytes ||
-      options.sizeBytes < SmallestRegionBytes(options.segmentsMax, guardBytes)) {
+  if (options.pinsMax > 65536) {
+    return Error::Format(ErrorCode::InvalidArgument, "region '%s': pinsMax is %u; give at most 65536",
+                         options.name, options.pinsMax);
+  }
+  if (guardBytes > options.sizeBytes || options.sizeBytes < SmallestBytes(options, guardBytes)) {
+    const std::size_t needed =
+        guardBytes > options.sizeBytes ? guardBytes : SmallestBytes(options, guardBytes);
     return Error::Format(
         ErrorCode::InvalidArgument,
         "region '%s': sizeBytes is %s; with guards of %s and %u segments it needs at least %s; raise "
         "region.sizeBytes",
         options.name, FormatBytes(options.sizeBytes).Get(), FormatBytes(guardBytes).Get(),
-        options.segmentsMax,
-        FormatBytes(guardBytes > options.sizeBytes ? guardBytes
-                                                   : SmallestRegionBytes(options.segmentsMax, guardBytes))
-            .Get());
+        options.segmentsMax, FormatBytes(needed).Get());
   }
   return {};
 }
-
-}  // namespace
-
-// --- Segment ---
-
-Result<void> Segment::Commit(std::size_t prefixBytes) {
-  const std::size_t wanted = RoundUpToPages(prefixBytes);
-  if (wanted > reservedBytes_) {
-    return Error::Format(ErrorCode::CapacityExceeded,
-                         "segment '%s': asked to commit %s of %s reserved; raise the segment's size", name_,
-                         FormatBytes(prefixBytes).Get(), FormatBytes(reservedBytes_).Get());
-  }
-  if (wanted <= committedBytes_) return {};
-  STADIAL_ASSERT(access_ == PageAccess::ReadWrite,
-                 "Protect(ReadWrite) before more of the segment is committed");
-  const auto committed = CommitPages(base_ + committedBytes_, wanted - committedBytes_);
-  if (!committed) {
-    return Error::Format(committed.GetError().Code(), "segment '%s': %s", name_,
-                         committed.GetError().Message());
-  }
-  committedBytes_ = wanted;
-  return {};
-}
-
-Result<void> Segment::Decommit() {
-  LiftPoison(base_, committedBytes_);
-  const auto decommitted = DecommitPages(base_, committedBytes_);
-  if (!decommitted) {
-    return Error::Format(decommitted.GetError().Code(), "segment '%s': %s", name_,
-                         decommitted.GetError().Message());
-  }
-  committedBytes_ = 0;
-  access_ = PageAccess::ReadWrite;
-  return {};
-}
-
-Result<void> Segment::Protect(PageAccess access) {
-  const auto result = ProtectPages(base_, committedBytes_, access);
-  if (!result)
-    return Error::Format(result.GetError().Code(), "segment '%s': %s", name_, result.GetError().Message());
-  access_ = access;
-  return {};
-}
-
-Arena Segment::MakeArena(const ArenaOptions& options, std::size_t offsetBytes, std::size_t sizeBytes,
-                         std::source_location site) noexcept {
-  STADIAL_ASSERT_COMPARE_ALWAYS(offsetBytes, <=, committedBytes_,
-                                "the arena starts beyond the committed bytes");
-  STADIAL_ASSERT_COMPARE_ALWAYS(sizeBytes, <=, committedBytes_ - offsetBytes,
-                                "commit the segment before its arena");
-  return Arena(options, base_ + offsetBytes, sizeBytes, site);
-}
-
-// --- Region ---
 
 Result<Region> Region::Reserve(const RegionOptions& options) {
   const std::size_t page = PageSize();
@@ -139,7 +94,7 @@ Result<Region> Region::Reserve(const RegionOptions& options) {
   auto reserved = ReserveAddressSpace(region.reservedBytes_, page);
   const int errorNumber = errno;
   const bool retrySensible = options.retryBytes != 0 && options.retryBytes < options.sizeBytes &&
-                             options.retryBytes >= SmallestRegionBytes(options.segmentsMax, guardBytes);
+                             options.retryBytes >= SmallestBytes(options, guardBytes);
   if (reserved) {
     region.base_ = reserved.Value();
   } else if (retrySensible) {
@@ -153,21 +108,29 @@ Result<Region> Region::Reserve(const RegionOptions& options) {
     tried.retryBytes = 0;
     return MakeAddressSpaceError(tried, ReadAddressSpaceLimits(), errorNumber);
   }
-
-  std::byte* const records = region.base_ + guardBytes;
-  const std::size_t recordBytes = RecordBytes(options.segmentsMax);
-  const auto committed = CommitPages(records, recordBytes);
-  if (!committed) {
-    return Error::Format(committed.GetError().Code(), "region '%s': its records: %s", region.name_,
-                         committed.GetError().Message());
-  }
-  NameMapping(MappingName(region.name_, "records").text, region.base_, guardBytes, records, recordBytes);
-  region.segments_ = reinterpret_cast<Segment*>(records);
-  region.next_ = records + recordBytes;
+  STADIAL_RETURN_IF_ERROR(region.PlaceRecords(options));
   return region;
 }
 
-Result<Segment*> Region::AddSegment(const SegmentOptions& options) {
+Result<void> Region::PlaceRecords(const RegionOptions& options) {
+  std::byte* const records = base_ + guardBytes_;
+  const std::size_t recordBytes = RecordBytes(options);
+  const auto committed = CommitPages(records, recordBytes);
+  if (!committed) {
+    return Error::Format(committed.GetError().Code(), "region '%s': its records: %s", name_,
+                         committed.GetError().Message());
+  }
+  NameMapping(MappingName(name_, "records").text, base_, guardBytes_, records, recordBytes);
+  segments_ = reinterpret_cast<Segment*>(records);
+  auto* const pins =
+      reinterpret_cast<Segment::PinRecord*>(records + std::size_t{options.segmentsMax} * sizeof(Segment));
+  std::uninitialized_value_construct_n(pins, options.pinsMax);
+  pins_ = {pins, options.pinsMax};
+  next_ = records + recordBytes;
+  return {};
+}
+
+Result<void> Region::CheckNewSegment(const SegmentOptions& options) const {
   if (!IsGoodName(options.name)) return MakeNameError("segment", options.name);
   if (sealed_) {
     return Error::Format(ErrorCode::WrongPhase,
@@ -184,15 +147,21 @@ Result<Segment*> Region::AddSegment(const SegmentOptions& options) {
                          "segment '%s': region '%s' has all its %u segments; raise segmentsMax", options.name,
                          name_, segmentsMax_);
   }
-  const std::size_t alignment = std::max(options.alignmentBytes, PageSize());
-  if (options.sizeBytes == 0 || !IsPowerOfTwo(alignment)) {
+  if (options.sizeBytes == 0 || (options.alignmentBytes != 0 && !IsPowerOfTwo(options.alignmentBytes))) {
     return Error::Format(
         ErrorCode::InvalidArgument,
         "segment '%s': %zu bytes at a multiple of %zu; give a size above 0 and a power of two", options.name,
         options.sizeBytes, options.alignmentBytes);
   }
+  return {};
+}
 
-  const std::size_t sizeBytes = RoundUpToPages(options.sizeBytes);
+Result<Segment*> Region::AddSegment(const SegmentOptions& options) {
+  STADIAL_RETURN_IF_ERROR(CheckNewSegment(options));
+  const std::size_t step =
+      options.hugePages == HugePages::Advise ? std::max(kHugePageBytes, PageSize()) : PageSize();
+  const std::size_t alignment = std::max(options.alignmentBytes, step);
+  const std::size_t sizeBytes = RoundUp(options.sizeBytes, step);
   const std::uintptr_t earliest = reinterpret_cast<std::uintptr_t>(next_) + guardBytes_;
   const std::size_t padding = (0 - earliest) & (alignment - 1);
   const std::uintptr_t regionEnd = reinterpret_cast<std::uintptr_t>(base_) + reservedBytes_;
@@ -211,9 +180,15 @@ Result<Segment*> Region::AddSegment(const SegmentOptions& options) {
   Segment* const segment = ::new (static_cast<void*>(segments_ + segmentCount_)) Segment;
   segment->base_ = next_ + guardBytes_ + padding;
   segment->reservedBytes_ = sizeBytes;
+  segment->stepBytes_ = step;
+  segment->pins_ = pins_;
+  segment->isInDumps_ = options.isInDumps;
   std::snprintf(segment->name_, sizeof segment->name_, "%s", options.name);
   segment->nameMethod_ = NameMapping(MappingName(name_, options.name).text, segment->base_ - guardBytes_,
                                      guardBytes_, segment->base_, sizeBytes);
+  segment->hugePages_ = options.hugePages;
+  segment->isHugePagesRefused_ = !ChooseHugePages(segment->base_, sizeBytes, options.hugePages);
+  if (options.isInheritedByFork) SetInheritedByFork(segment->base_, sizeBytes, true);
   next_ = segment->base_ + sizeBytes;
   ++segmentCount_;
   return segment;
@@ -251,6 +226,7 @@ void Region::MoveFrom(Region& other) noexcept {
   guardBytes_ = other.guardBytes_;
   next_ = std::exchange(other.next_, nullptr);
   segments_ = std::exchange(other.segments_, nullptr);
+  pins_ = std::exchange(other.pins_, {});
   segmentCount_ = std::exchange(other.segmentCount_, 0);
   segmentsMax_ = std::exchange(other.segmentsMax_, 0);
   isRetry_ = other.isRetry_;

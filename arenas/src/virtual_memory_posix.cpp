@@ -67,6 +67,52 @@ void TouchPages(std::byte* base, std::size_t bytes) noexcept {
   }
 }
 
+// Gives every page its storage; the errno of the refusal, or 0.
+int PopulatePages(std::byte* base, std::size_t bytes) noexcept {
+  int populated = 0;
+  do {
+    populated = ::madvise(base, bytes, MADV_POPULATE_WRITE);
+  } while (populated != 0 && (errno == EINTR || errno == EAGAIN));
+  if (populated == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+  TouchPages(base, bytes);  // older than Linux 5.14
+  return 0;
+}
+
+// Adds up the huge pages of a range, character by character of /proc/self/smaps: a mapping's line of
+// addresses, then its figures, one a line.
+class SmapsSum {
+ public:
+  SmapsSum(const std::byte* base, std::size_t bytes) noexcept
+      : begin_(reinterpret_cast<std::uintptr_t>(base)), end_(begin_ + bytes) {}
+  void Take(char c) noexcept {
+    if (c != '\n') {
+      // Nothing of interest stands behind the 80th character; a mapping's name may be long.
+      if (length_ < sizeof line_ - 1) line_[length_++] = c;
+      return;
+    }
+    line_[length_] = '\0';
+    length_ = 0;
+    unsigned long from = 0;
+    unsigned long to = 0;
+    unsigned long kibibytes = 0;
+    if (std::sscanf(line_, "%lx-%lx ", &from, &to) == 2) {
+      isInside_ = from < end_ && to > begin_;
+    } else if (isInside_ && std::sscanf(line_, "AnonHugePages: %lu kB", &kibibytes) == 1) {
+      hugeBytes_ += std::size_t{kibibytes} * 1024;
+    }
+  }
+  std::size_t HugeBytes() const noexcept { return hugeBytes_; }
+
+ private:
+  std::uintptr_t begin_;
+  std::uintptr_t end_;
+  bool isInside_ = false;
+  std::size_t hugeBytes_ = 0;
+  std::size_t length_ = 0;
+  char line_[81];
+};
+
 Error MakeCommitError(std::size_t bytes, const char* call, int errorNumber) noexcept {
   const AddressSpaceLimits limits = ReadAddressSpaceLimits();
   const char* remedy = "free memory on this machine or ask for less";
@@ -84,18 +130,6 @@ Error MakeCommitError(std::size_t bytes, const char* call, int errorNumber) noex
 }
 
 }  // namespace
-
-const char* ToString(MappingNameMethod method) noexcept {
-  switch (method) {
-    case MappingNameMethod::AnonymousVma:
-      return "AnonymousVma";
-    case MappingNameMethod::GuardMemfd:
-      return "GuardMemfd";
-    case MappingNameMethod::None:
-      return "None";
-  }
-  return "Unknown";
-}
 
 std::size_t PageSize() noexcept {
   static const std::size_t size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -139,23 +173,23 @@ void ReleaseAddressSpace(std::byte* base, std::size_t bytes) noexcept {
   STADIAL_ASSERT_COMPARE(result, ==, 0, "munmap refused: not a reservation of ours");
 }
 
-Result<void> CommitPages(std::byte* base, std::size_t bytes) {
+Result<void> CommitPages(std::byte* base, std::size_t bytes, bool inDumps) {
   AssertPages(base, bytes);
   if (bytes == 0) return {};
   if (::mprotect(base, bytes, PROT_READ | PROT_WRITE) != 0) return MakeCommitError(bytes, "mprotect", errno);
-  ::madvise(base, bytes, MADV_DODUMP);
-  int populated = 0;
-  do {
-    populated = ::madvise(base, bytes, MADV_POPULATE_WRITE);
-  } while (populated != 0 && (errno == EINTR || errno == EAGAIN));
-  if (populated == 0) return {};
-  if (errno == EINVAL || errno == ENOSYS) {  // older than Linux 5.14
-    TouchPages(base, bytes);
-    return {};
-  }
-  const int errorNumber = errno;
+  ::madvise(base, bytes, inDumps ? MADV_DODUMP : MADV_DONTDUMP);
+  const int errorNumber = PopulatePages(base, bytes);
+  if (errorNumber == 0) return {};
   ::madvise(base, bytes, MADV_DONTNEED);
   ::mprotect(base, bytes, PROT_NONE);
+  return MakeCommitError(bytes, "madvise(MADV_POPULATE_WRITE)", errorNumber);
+}
+
+Result<void> PrefaultPages(std::byte* base, std::size_t bytes) {
+  AssertPages(base, bytes);
+  if (bytes == 0) return {};
+  const int errorNumber = PopulatePages(base, bytes);
+  if (errorNumber == 0) return {};
   return MakeCommitError(bytes, "madvise(MADV_POPULATE_WRITE)", errorNumber);
 }
 
@@ -195,7 +229,9 @@ MappingNameMethod NameGuardByMemfd(const char* name, std::byte* guardBase, std::
       method = MappingNameMethod::GuardMemfd;
     } else {
       // A refused MAP_FIXED may have unmapped what was there; a guard must never become a hole.
-      ::mmap(guardBase, guardBytes, PROT_NONE, flags | MAP_ANONYMOUS, -1, 0);
+      void* const restored = ::mmap(guardBase, guardBytes, PROT_NONE, flags | MAP_ANONYMOUS, -1, 0);
+      STADIAL_ASSERT_ALWAYS(restored == static_cast<void*>(guardBase),
+                            "the guard could be neither named nor put back; raise vm.max_map_count");
     }
     ApplyReservationPolicy(guardBase, guardBytes);
   }
@@ -211,6 +247,41 @@ MappingNameMethod NameMapping(const char* name, std::byte* guardBase, std::size_
     return MappingNameMethod::AnonymousVma;
   }
   return NameGuardByMemfd(name, guardBase, guardBytes);
+}
+
+bool ChooseHugePages(std::byte* base, std::size_t bytes, HugePages choice) noexcept {
+  AssertPages(base, bytes);
+  if (choice == HugePages::System) return true;
+  return ::madvise(base, bytes, choice == HugePages::Advise ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0;
+}
+
+Result<std::size_t> CalculateHugeBytes(const std::byte* base, std::size_t bytes) {
+  AssertPages(base, bytes);
+  const int file = ::open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
+  if (file < 0) {
+    const int errorNumber = errno;
+    return Error::Format(ErrorCode::Io, "opening /proc/self/smaps failed: %s (errno %d); is /proc mounted?",
+                         std::strerror(errorNumber), errorNumber);
+  }
+  SmapsSum sum(base, bytes);
+  char buffer[4096];
+  ssize_t got = 0;
+  do {
+    got = ::read(file, buffer, sizeof buffer);
+    for (ssize_t index = 0; index < got; ++index) sum.Take(buffer[index]);
+  } while (got > 0 || (got < 0 && errno == EINTR));
+  const int errorNumber = errno;
+  ::close(file);
+  if (got < 0) {
+    return Error::Format(ErrorCode::Io, "reading /proc/self/smaps failed: %s (errno %d)",
+                         std::strerror(errorNumber), errorNumber);
+  }
+  return sum.HugeBytes();
+}
+
+bool SetInheritedByFork(std::byte* base, std::size_t bytes, bool isInherited) noexcept {
+  AssertPages(base, bytes);
+  return ::madvise(base, bytes, isInherited ? MADV_DOFORK : MADV_DONTFORK) == 0;
 }
 
 AddressSpaceLimits ReadAddressSpaceLimits() noexcept {

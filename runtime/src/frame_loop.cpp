@@ -40,6 +40,8 @@ FrameLoop::FrameLoop(std::span<arenas::LaneSet> slots, PhaseMachine& phases, con
   STADIAL_ASSERT_COMPARE_ALWAYS(slots.size(), >=, std::size_t{1}, "at least one frame slot");
   STADIAL_ASSERT_COMPARE_ALWAYS(slots.size(), <=, std::size_t{kFramesInFlightMax},
                                 "too many frames in flight");
+  STADIAL_ASSERT_ALWAYS(parts.quarantines.empty() || parts.quarantines.size() == slots.size(),
+                        "one quarantine per frame slot, or none");
   if (parts_.compile != nullptr) parts_.compile->AttachTo(this);
 }
 
@@ -74,7 +76,11 @@ Result<FrameContext*> FrameLoop::Begin() noexcept {
     waitedNs = NowNs() - waitStartNs;
   }
   arenas::LaneSet& lanes = slots_[slotIndex_];
-  lanes.ResetAll();
+  if (parts_.quarantines.empty()) [[likely]] {
+    lanes.ResetAll();
+  } else {
+    STADIAL_RETURN_IF_ERROR(parts_.quarantines[slotIndex_].RotateAndReset(lanes));
+  }
   if (parts_.compile != nullptr) parts_.compile->Retire(completed);
   if (parts_.events != nullptr) parts_.events->BeginFrame();
   if (parts_.fallbacks != nullptr) parts_.fallbacks->BeginFrame();

@@ -46,6 +46,8 @@ Result<void> CheckOptions(const RuntimeOptions& options) noexcept {
       {"frameLaneBytes", options.frameLaneBytes, 1, kSegmentBytesMax},
       {"driverBytes", options.driverBytes, 0, kSegmentBytesMax},
       {"fallbackBytes", options.fallbackBytes, 1, kSegmentBytesMax},
+      {"frameGuardBytes", options.frameGuardBytes, 0, kSegmentBytesMax},
+      {"quarantineWindows", options.quarantineWindows, 0, arenas::kQuarantineWindowsMax},
       {"framesInFlight", options.framesInFlight, 1, kFramesInFlightMax},
       {"lanes", options.lanes, 1, kLanesMax},
       {"eventCapacity", options.eventCapacity, 0, EventQueue::kCapacityMax},
@@ -57,6 +59,11 @@ Result<void> CheckOptions(const RuntimeOptions& options) noexcept {
     if (range.value < range.least || range.value > range.most) {
       return OutOfRange(range.name, range.value, range.least, range.most);
     }
+  }
+  if (options.quarantineWindows == 1) {
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "RuntimeOptions::quarantineWindows is 1; it must be 0 (off) or 2 to %u",
+                         arenas::kQuarantineWindowsMax);
   }
   if (options.framePolicy > GatePolicy::Trap)
     return OutOfRange("framePolicy", static_cast<std::uint64_t>(options.framePolicy), 0, 4);
@@ -71,6 +78,7 @@ RuntimeOptions Rounded(RuntimeOptions options) noexcept {
   options.setupBytes = RoundUp(options.setupBytes, page);
   options.compileBytes = RoundUp(options.compileBytes, page);
   options.frameLaneBytes = RoundUp(options.frameLaneBytes, page);
+  options.frameGuardBytes = arenas::kArenaChecks ? RoundUp(options.frameGuardBytes, page) : 0;
   options.driverBytes = RoundUp(options.driverBytes, page);
   options.fallbackBytes = RoundUp(options.fallbackBytes, arenas::FallbackHeap::kSegmentAlignmentBytes);
   // Setup, two compile halves, the frame slots, driver, fallback.
@@ -107,6 +115,7 @@ struct Runtime::State {
   Late<FrameLoop::FrameThread> frameThread;
   Late<FrameLoop> frames;
   std::span<arenas::LaneSet> slots;
+  std::span<arenas::Quarantine> quarantines;  // one per slot, or none
 
   Result<void> Build() noexcept;
   Result<Segment*> AddCommitted(const char* name, std::size_t bytes, std::size_t alignment = 0) noexcept;
@@ -172,26 +181,36 @@ Result<void> Runtime::State::Build() noexcept {
   STADIAL_RETURN_IF_ERROR(events->SetTypePolicy(EventType::ResourceInvalidated, kEventPinned));
   StartWitness();
   faultsReason = WhyFaultsAreNotOurs();
-  frameThread.Emplace(options.framePolicy, witness.Get(),
-                      faultsReason == nullptr);
+  frameThread.Emplace(options.framePolicy, witness.Get(), faultsReason == nullptr);
   frames.Emplace(slots, phases,
                  FrameLoop::Parts{.compile = &*compile,
                                   .events = &*events,
                                   .fallbacks = fallbacks,
                                   .audit = &audit,
-                                  .thread = &*frameThread},
+                                  .thread = &*frameThread,
+                                  .quarantines = quarantines},
                  FrameLoop::Options{.waitDeadlineNs = options.waitDeadlineNs, .log = options.log});
   return {};
 }
 
 Result<void> Runtime::State::BuildFrameSlots() noexcept {
+  const arenas::LaneOptions lanes{.name = "frame",
+                                  .count = options.lanes,
+                                  .remedy = "raise RuntimeOptions::frameLaneBytes",
+                                  .guardBytes = options.frameGuardBytes};
+  const std::size_t windowBytes = (options.frameLaneBytes + options.frameGuardBytes) * options.lanes;
+  const bool isQuarantined = options.quarantineWindows != 0;
   slots = setup.NewArray<arenas::LaneSet>(options.framesInFlight);
+  if (isQuarantined) quarantines = setup.NewArray<arenas::Quarantine>(options.framesInFlight);
   for (std::uint32_t i = 0; i < options.framesInFlight; ++i) {
     const char* const name = setup.Format("frame_%u", i);
-    STADIAL_ASSIGN_OR_RETURN(Segment * segment, AddCommitted(name, options.frameLaneBytes * options.lanes));
     STADIAL_ASSIGN_OR_RETURN(
-        slots[i], arenas::LaneSet::Carve("frame", segment->Base(), segment->CommittedBytes(), options.lanes,
-                                         setup, "raise RuntimeOptions::frameLaneBytes"));
+        Segment * segment, AddCommitted(name, windowBytes * (isQuarantined ? options.quarantineWindows : 1)));
+    STADIAL_ASSIGN_OR_RETURN(slots[i], arenas::LaneSet::Carve(lanes, segment->Base(), windowBytes, setup));
+    if (!isQuarantined) continue;
+    STADIAL_ASSIGN_OR_RETURN(
+        quarantines[i], arenas::Quarantine::Create({.name = name, .windowCount = options.quarantineWindows},
+                                                   segment->Base(), segment->CommittedBytes()));
   }
   return {};
 }

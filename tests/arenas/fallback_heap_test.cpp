@@ -55,6 +55,29 @@ class FallbackFixture {
   std::vector<FallbackHeap*> heaps_;
 };
 
+TEST(FallbackHeap, ReallocateKeepsContentsAndTheLedger) {
+  FallbackFixture fixture;
+  FallbackHeap& heap = fixture.Make(100_KiB);
+  auto* memory = static_cast<unsigned char*>(heap.TryReallocate(nullptr, 100));
+  for (unsigned char index = 0; index < 100; ++index) memory[index] = index;
+  memory = static_cast<unsigned char*>(heap.TryReallocate(memory, 5000, 64));
+  ASSERT_NE(memory, nullptr);
+  EXPECT_EQ(AddressOf(memory) % 64, 0u);
+  for (unsigned char index = 0; index < 100; ++index) ASSERT_EQ(memory[index], index);
+  EXPECT_EQ(heap.Stats().liveBlocks, 1u);
+  EXPECT_EQ(heap.Stats().liveBytes, 5000u);
+  EXPECT_EQ(heap.TryReallocate(memory, 50), memory) << "shrinks in place";
+  EXPECT_EQ(heap.UsableSize(memory), 50u);
+  EXPECT_EQ(heap.Stats().liveBytes, 50u);
+  EXPECT_EQ(heap.TryReallocate(memory, 200_KiB), nullptr) << "beyond the budget";
+  for (unsigned char index = 0; index < 50; ++index) ASSERT_EQ(memory[index], index);
+  EXPECT_EQ(heap.Stats().refusals, 1u);
+  EXPECT_EQ(heap.TryReallocate(memory, 0), nullptr) << "size 0 frees";
+  EXPECT_EQ(heap.Stats().liveBlocks, 0u);
+  EXPECT_EQ(heap.Stats().liveBytes, 0u);
+  EXPECT_EQ(heap.LiveBlocks(), 0u);
+}
+
 TEST(FallbackHeap, R6_BlocksLieInTheSegmentOnly) {
   FallbackFixture fixture;
   FallbackHeap& heap = fixture.Make(32_MiB);

@@ -73,6 +73,31 @@ TEST(FlatMap, KeysOfSeveralKinds) {
   EXPECT_EQ(*pointers.Find(&target), 3);
 }
 
+TEST(FlatMap, AssignsPresentKeysOnRequest) {
+  ArenaBuffer buffer;
+  FlatMap<int, int> map(buffer.arena, 1);
+  EXPECT_EQ(*map.InsertOrAssign(1, 10), 10);
+  EXPECT_EQ(*map.InsertOrAssign(1, 11), 11);
+  EXPECT_EQ(*map.TryInsertOrAssign(1, 12), 12);
+  EXPECT_EQ(map.TryInsertOrAssign(2, 20), nullptr);
+  EXPECT_EQ(*map.Find(1), 12);
+  EXPECT_EQ(map.Size(), 1u);
+}
+
+TEST(FlatMap, TextsOfEveryLengthAreToldApart) {
+  const std::string text(40, '\0');  // zeros, which the hash also fills its last word with
+  std::set<std::uint64_t> hashes;
+  for (std::size_t length = 0; length <= text.size(); ++length) {
+    hashes.insert(FlatMapHash{}(std::string_view(text).substr(0, length)));
+  }
+  for (std::size_t place = 0; place < text.size(); ++place) {
+    std::string changed = text;
+    changed[place] = 1;
+    hashes.insert(FlatMapHash{}(std::string_view(changed)));
+  }
+  EXPECT_EQ(hashes.size(), 2 * text.size() + 1);
+}
+
 TEST(FlatMap, RequiredBytesIsWhatItTakes) {
   for (const std::size_t capacity : {0u, 1u, 7u, 100u, 5000u}) {
     ArenaBuffer buffer;
@@ -128,10 +153,22 @@ std::string RunMapProgram(OpRandom& random, bool broken) {
       if (inserted != expectInserted || (got != nullptr) != (present || expectInserted))
         return Differs("step %d: insert", step);
       if (inserted) model.emplace(key, value);
-    } else if (choice < 99) {
+    } else if (choice < 97) {
       const bool present = model.count(key) != 0;
       if (map.Erase(key) != present) return Differs("step %d: erase", step);
       if (!broken || step % 16 != 0) model.erase(key);
+    } else if (random.OneIn(2)) {
+      std::map<std::uint32_t, int> asked;
+      const auto goes = [&](std::uint32_t each) { return each % 3 == static_cast<unsigned>(step) % 3; };
+      const std::size_t gone = map.EraseIf([&](std::uint32_t each, std::uint64_t&) {
+        ++asked[each];
+        return goes(each);
+      });
+      for (const auto& [each, value] : model) {
+        if (asked[each] != 1) return Differs("step %d: asked %d times about %u", step, asked[each], each);
+      }
+      if (std::erase_if(model, [&](const auto& each) { return goes(each.first); }) != gone)
+        return Differs("step %d: erase if", step);
     } else {
       map.Clear();
       model.clear();

@@ -81,6 +81,68 @@ TEST(SlotMap, ClearMakesEveryHandleStale) {
   for (int value = 0; value < 8; ++value) EXPECT_TRUE(map.TryInsert(value));
 }
 
+struct OfMeshes {};
+struct OfImages {};
+template <class Map, class Handle>
+concept Takes = requires(Map map, Handle handle) {
+  map.Get(handle);
+};
+TEST(SlotMap, HandlesOfAnotherTagDoNotCompile) {
+  using Meshes = SlotMap<int, UINT32_MAX, OfMeshes>;
+  using Images = SlotMap<int, UINT32_MAX, OfImages>;
+  EXPECT_TRUE((Takes<Meshes, Meshes::Handle>));
+  EXPECT_FALSE((Takes<Meshes, Images::Handle>));
+  EXPECT_FALSE((Takes<Meshes, SlotMap<int>::Handle>));
+}
+
+TEST(SlotMap, NamesTheHandleOfAnElement) {
+  ArenaBuffer buffer;
+  SlotMap<std::uint16_t> map(buffer.arena, 3);
+  map.Insert(1);
+  const auto handle = map.Insert(2);
+  EXPECT_EQ(map.HandleOf(map.Get(handle)), handle);
+}
+
+TEST(SlotMap, AVisitorMayEraseAndInsert) {
+  ArenaBuffer buffer;
+  SlotMap<int> map(buffer.arena, 4);
+  for (int value = 0; value < 3; ++value) map.Insert(value);
+  std::vector<int> seen;
+  map.ForEach([&](SlotMap<int>::Handle handle, int& value) {
+    seen.push_back(value);
+    if (value == 1) {
+      map.Erase(handle);
+      map.Insert(10);  // into the slot just left, which was passed
+      map.Insert(11);  // further on
+    }
+  });
+  EXPECT_EQ(seen, (std::vector<int>{0, 1, 2, 11}));
+  EXPECT_EQ(map.Size(), 4u);
+}
+
+TEST(SlotMap, RequiredBytesIsWhatItTakes) {
+  for (const std::size_t capacity : {0u, 1u, 7u, 100u}) {
+    ArenaBuffer buffer;
+    SlotMap<std::uint64_t> map(buffer.arena, capacity);
+    EXPECT_EQ(buffer.arena.UsedBytes(), SlotMap<std::uint64_t>::RequiredBytes(capacity));
+  }
+}
+
+#if STADIAL_ADDRESS_SANITIZER
+TEST(SlotMap, ErasedAndUnusedElementsAreHostile) {
+  ArenaBuffer buffer;
+  SlotMap<std::uint64_t> map(buffer.arena, 2);
+  const auto handle = map.Insert(1);
+  const std::uint64_t* const element = map.Get(handle);
+  EXPECT_FALSE(IsPoisoned(element));
+  EXPECT_TRUE(IsPoisoned(element + 2)) << "the next slot's element";
+  map.Erase(handle);
+  EXPECT_TRUE(IsPoisoned(element));
+  map.Insert(2);
+  EXPECT_FALSE(IsPoisoned(element));
+}
+#endif
+
 std::string RunSlotMapProgram(OpRandom& random, bool broken) {
   struct Known {
     SlotMapHandle<std::uint64_t> handle;
@@ -139,6 +201,10 @@ TEST(SlotMapDeathTest, OneTooManyAborts) {
   SlotMap<int> map(buffer.arena, 1);
   map.Insert(1);
   EXPECT_DEATH(map.Insert(2), "SlotMap is full");
+#if STADIAL_ASSERT_LEVEL >= 1
+  const int elsewhere = 0;
+  EXPECT_DEATH((void)map.HandleOf(&elsewhere), "lies outside this SlotMap");
+#endif
 }
 
 }  // namespace

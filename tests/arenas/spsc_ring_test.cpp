@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
-#include <thread>
+#include <vector>
 
 #include "support/arena_buffer.h"
 #include "support/op_program.h"
+#include "support/ring_traffic.h"
 
 namespace stadial::arenas {
 namespace {
@@ -42,7 +44,22 @@ std::string RunSpscProgram(OpRandom& random, bool broken) {
   SpscRing<std::uint64_t> ring(buffer.arena, 1 + random.Below(9));
   std::deque<std::uint64_t> model;
   for (int step = 0; step < 6000; ++step) {
-    if (random.OneIn(2)) {
+    const std::size_t choice = random.Below(100);
+    if (choice < 10) {
+      const std::vector<std::uint64_t> values(random.Below(6), random.Next());
+      const std::size_t pushed = ring.PushSome(values);
+      if (pushed != std::min(values.size(), ring.Capacity() - model.size()))
+        return Differs("step %d: pushed %zu of %zu", step, pushed, values.size());
+      model.insert(model.end(), values.begin(), values.begin() + static_cast<std::ptrdiff_t>(pushed));
+    } else if (choice < 20) {
+      const std::size_t countMax = random.Below(6);
+      std::vector<std::uint64_t> values;
+      const std::size_t taken = ring.Consume([&](std::uint64_t value) { values.push_back(value); }, countMax);
+      if (taken != std::min(countMax, model.size()) || taken != values.size() ||
+          !std::equal(values.begin(), values.end(), model.begin()))
+        return Differs("step %d: consumed %zu of %zu", step, taken, model.size());
+      model.erase(model.begin(), model.begin() + static_cast<std::ptrdiff_t>(taken));
+    } else if (choice < 60) {
       const std::uint64_t value = random.Next();
       const bool pushed = ring.TryPush(value);
       const bool expected = model.size() < ring.Capacity() - (broken ? 1 : 0);
@@ -67,40 +84,53 @@ TEST(SpscRing, ProgramCanary) {
   testing::ExpectCanary("spsc_ring", [](OpRandom& random) { return RunSpscProgram(random, true); });
 }
 
-// Every value arrives once, in order, whole: the two words of an element must be from the same push.
+TEST(SpscRing, SharesNoCacheLineWithItsNeighbours) {
+  ArenaBuffer buffer;
+  (void)buffer.arena.Allocate(1);
+  SpscRing<int> ring(buffer.arena, 1);
+  ring.Push(1);
+  const auto element = reinterpret_cast<std::uintptr_t>(ring.Front());
+  EXPECT_EQ(element % 64, 0u);
+  EXPECT_GE(reinterpret_cast<std::uintptr_t>(buffer.arena.Allocate(1)), element + 64);
+}
+
+// Every value arrives once, in order, whole.
 TEST(SpscRing, TwoThreadsLoseNothingAndTearNothing) {
-  struct Pair {
-    std::uint64_t value;
-    std::uint64_t check;
-  };
-  constexpr std::uint64_t kCount = 50'000;
   for (const std::size_t capacity : {1u, 2u, 64u}) {
-    ArenaBuffer buffer;
-    SpscRing<Pair> ring(buffer.arena, capacity);
-    std::thread producer([&] {
-      for (std::uint64_t value = 0; value < kCount;) {
-        if (ring.TryPush({value, ~value})) {
-          ++value;
-        } else {
-          std::this_thread::yield();
-        }
-      }
-    });
-    std::uint64_t expected = 0;
-    std::uint64_t wrong = 0;
-    while (expected < kCount) {
-      Pair pair{};
-      if (!ring.TryPop(pair)) {
-        std::this_thread::yield();
-        continue;
-      }
-      wrong += pair.value != expected || pair.check != ~expected;
-      ++expected;
-    }
-    producer.join();
-    EXPECT_EQ(wrong, 0u) << "capacity " << capacity;
-    EXPECT_EQ(ring.Size(), 0u);
+    EXPECT_EQ(testing::SendThroughSpscRing<SpscRing<testing::Parcel>>(capacity, 50'000), "")
+        << "capacity " << capacity;
   }
+}
+
+TEST(SpscRing, AProducerGoesOnWhereTheLastOneEnded) {
+  ArenaBuffer buffer;
+  SpscRing<int> ring(buffer.arena, 4);
+  int expected = 0;
+  for (int round = 0; round < 30; round += 3) {
+    auto producer = ring.GetProducer();
+    EXPECT_TRUE(producer.TryPush(round));
+    EXPECT_EQ(producer.PushSome(std::vector<int>{round + 1}), 1u);
+    EXPECT_TRUE(producer.TryPush(round + 2));
+    EXPECT_EQ(ring.Consume([&](int value) { EXPECT_EQ(value, expected++); }), 3u);
+  }
+}
+
+TEST(SpscRing, ShowsStagedElementsWhenPublished) {
+  ArenaBuffer buffer;
+  SpscRing<int> ring(buffer.arena, 2);
+  {
+    auto producer = ring.GetProducer();
+    EXPECT_TRUE(producer.TryStage(1));
+    EXPECT_TRUE(producer.TryStage(2));
+    EXPECT_FALSE(producer.TryStage(3)) << "staged elements take room";
+    EXPECT_EQ(ring.Front(), nullptr);
+    producer.Publish();
+    int value = 0;
+    EXPECT_TRUE(ring.TryPop(value));
+    EXPECT_TRUE(producer.TryStage(4));
+  }
+  EXPECT_EQ(ring.Size(), 1u) << "what was not published was never pushed";
+  EXPECT_EQ(*ring.Front(), 2);
 }
 
 TEST(SpscRingDeathTest, OneTooManyAborts) {

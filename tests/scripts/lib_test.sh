@@ -127,6 +127,28 @@ code=0
 output="$("$work/tree/scripts/bench.sh" gpu 2>&1)" || code=$?
 expect_holds "a layer without benchmarks is said to have none" "there are no benchmarks for 'gpu'" "$output"
 
+# bench.sh: programs that are compared with each other take turns, the others run once, and all results are joined.
+mkdir -p "$work/tree/bench/runtime"
+printf '[]\n' >"$work/tree/bench/runtime/rows.json"
+printf 'runtime_x_bench\nruntime_y_bench\nruntime_z_bench\n' >"$work/tree/build/release/benches.txt"
+printf 'runtime_y_bench\nruntime_z_bench\n' >"$work/tree/build/release/benches_in_rounds.txt"
+printf '#!/bin/bash\nprintf "%%s" "$(basename "$0")" >>"$RECORD"; for a in "$@"; do printf " [%%s]" "${a/*results/results}" >>"$RECORD"; done; printf "\\n" >>"$RECORD"\n' \
+  >"$work/tree/build/release/bin/runtime_x_bench"
+chmod +x "$work/tree/build/release/bin/runtime_x_bench"
+cp "$work/tree/build/release/bin/runtime_x_bench" "$work/tree/build/release/bin/runtime_y_bench"
+cp "$work/tree/build/release/bin/runtime_x_bench" "$work/tree/build/release/bin/runtime_z_bench"
+recorder cmake
+reset
+code=0
+"$work/tree/scripts/bench.sh" runtime -- --fruit=apple >/dev/null 2>&1 || code=$?
+expect "bench.sh succeeds" 0 "$code"
+expect_holds "bench.sh finds the peers" "[-DSTADIAL_BENCH_PEERS=ON]" "$(record)"
+expect "turns" "runtime_x_bench runtime_y_bench runtime_z_bench runtime_y_bench runtime_z_bench" \
+  "$(record | grep -o '^runtime_._bench' | head -n 5 | xargs)"
+expect "five rounds" 5 "$(record | grep -c '^runtime_z_bench')"
+expect_holds "a program of its own repeats by itself" "runtime_x_bench [--benchmark_repetitions=5]" "$(record)"
+expect_holds "each round leaves a file" "[results/runtime_z_bench.5.json] [--fruit=apple]" "$(record)"
+
 if [[ $failures -gt 0 ]]; then
   printf '%d checks failed\n' "$failures"
   exit 1

@@ -1,8 +1,12 @@
 // R8: what needs its destructor does not compile in an arena, nor in anything that lives in one.
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/fixed_pool.h"
 #include "stadial/arenas/fixed_ring.h"
 #include "stadial/arenas/fixed_vector.h"
 #include "stadial/arenas/flat_map.h"
+#include "stadial/arenas/flat_set.h"
+#include "stadial/arenas/mpsc_event_stream.h"
+#include "stadial/arenas/mpsc_ring.h"
 #include "stadial/arenas/slot_map.h"
 #include "stadial/arenas/spsc_ring.h"
 
@@ -54,6 +58,26 @@ using InSpsc = Owner;
 #else
 using InSpsc = Plain;
 #endif
+#ifdef FAIL_FIXED_POOL
+using InPool = Owner;
+#else
+using InPool = Plain;
+#endif
+#ifdef FAIL_FLAT_SET
+using InSet = Owner;
+#else
+using InSet = Plain;
+#endif
+#ifdef FAIL_MPSC_RING
+using InMpsc = Owner;
+#else
+using InMpsc = Plain;
+#endif
+#ifdef FAIL_MPSC_EVENT_STREAM
+using InEvents = Owner;
+#else
+using InEvents = Plain;
+#endif
 
 int Use(stadial::arenas::Arena& arena) {
   using namespace stadial::arenas;
@@ -62,7 +86,12 @@ int Use(stadial::arenas::Arena& arena) {
   FlatMap<int, InMap> map(arena, 4);
   SlotMap<InSlots> slots(arena, 4);
   SpscRing<InSpsc> spsc(arena, 4);
+  FixedPool<InPool> pool(arena, 4);
+  FlatSet<InSet> set(arena, 4);
+  MpscRing<InMpsc> mpsc(arena, 4);
+  MpscEventStream<InEvents> events(arena, {.lanes = 1, .eventsPerLane = 4});
   const InTryNew* const tried = arena.TryNew<InTryNew>();
   return arena.New<InNew>()->value + arena.NewArray<InArray>(2)[0].value + tried->value +
-         static_cast<int>(vector.Size() + ring.Size() + map.Size() + slots.Size() + spsc.Size());
+         static_cast<int>(vector.Size() + ring.Size() + map.Size() + slots.Size() + spsc.Size() +
+                          pool.Size() + set.Size() + mpsc.Size() + events.LaneCount());
 }

@@ -2,10 +2,13 @@
 // designated fallbacks are served. A mimalloc heap in an exclusive arena of ours.
 //
 // Growth:       up to `budgetBytes`, within the segment; never asks the system for anything after Create.
-// Exhaustion:   TryAllocate returns nullptr and counts a refusal: budget spent, segment full, or a size no
-// block has. Alignment:    any power of two up to 1 MiB; 16 at least. Destructors:  none run; Close drops
-// every block. Threads:      Create, TryAllocate, LiveBlocks, Visit, Close: the owning (creating) thread;
-// asserted. Free, Stats: any. Invalidation: Free; Close for everything.
+// Exhaustion:   TryAllocate and TryReallocate return nullptr and count a refusal: budget spent, segment full,
+//               or a size no block has. Allocate prints what was asked and what to raise, and aborts.
+// Alignment:    any power of two up to 1 MiB; 16 at least.
+// Destructors:  none run; Close drops every block.
+// Threads:      Create, allocating, LiveBlocks, Visit, Close: the owning (creating) thread; asserted.
+//               Free, Stats: any.
+// Invalidation: Free; TryReallocate when it moves; Close for everything.
 //
 // The segment must be committed, start at a multiple of 64 MiB and be a multiple of 64 MiB long (mimalloc's
 // segment size); the heaps of one segment share it. A block can be at most about half of that. mimalloc keeps
@@ -55,10 +58,20 @@ class FallbackHeap {
   std::size_t Close() noexcept;
 
   [[nodiscard]] void* TryAllocate(std::size_t sizeBytes, std::size_t alignment = 16) noexcept;
+  // The same, never nullptr.
+  [[nodiscard, gnu::returns_nonnull]] void* Allocate(std::size_t sizeBytes,
+                                                     std::size_t alignment = 16) noexcept;
+  // Null `memory` allocates; size 0 frees and returns nullptr; on refusal nullptr, and the old block stays.
+  // Contents are kept up to the smaller size; while a block moves, both count against the budget. A block
+  // that shrinks and need not be aligned anew stays where it is, its bytes in mimalloc's heap too, and is
+  // never refused.
+  [[nodiscard]] void* TryReallocate(void* memory, std::size_t sizeBytes, std::size_t alignment = 16) noexcept;
   // nullptr is fine. Asserts on blocks that are not live or not this heap's.
   void Free(void* memory) noexcept;
   // The size asked for.
   std::size_t SizeOf(const void* memory) const noexcept;
+  // The same, under the name that general heaps share.
+  std::size_t UsableSize(const void* memory) const noexcept { return SizeOf(memory); }
   // Whether the address lies in this heap's segment (which other heaps may share).
   bool Contains(const void* memory) const noexcept { return segment_->Contains(memory); }
 
@@ -83,6 +96,7 @@ class FallbackHeap {
   [[noreturn]] void Misuse(const void* memory, const char* operation, const char* what) const noexcept;
   void AssertOwner(const char* operation) const noexcept;
   bool TryReserve(std::size_t sizeBytes) noexcept;
+  [[noreturn, gnu::cold]] void Exhausted(std::size_t sizeBytes, std::size_t alignment) const noexcept;
 
   const char* component_;
   Segment* segment_;

@@ -19,16 +19,31 @@
 
 namespace stadial::arenas {
 
+struct LaneOptions {
+  const char* name = "";  // "frame"; becomes the lanes' kind
+  std::uint32_t count = 0;
+  const char* remedy = "raise the bytes per lane";
+  // Checked builds: so many of each lane's bytes are for guards and not capacity (ArenaOptions::guardBytes).
+  std::size_t guardBytes = 0;
+};
+
 class LaneSet {
  public:
   LaneSet() noexcept = default;  // no lanes
 
-  // Divides [base, base+bytes) into `laneCount` lanes. The arenas and their names ("lane 2") live in
-  // `tableMemory`; `name` ("frame") becomes their kind. Neither it nor `remedy` is copied. Errors:
-  // InvalidArgument for no lanes or less than a page each; CapacityExceeded when tableMemory is too small.
+  // Divides [base, base+bytes) into lanes. The arenas and their names ("lane 2") live in `tableMemory`; name
+  // and remedy are not copied. In checked builds each lane belongs to one thread (ArenaOptions::oneThread).
+  // Errors: InvalidArgument for no lanes or less than a page each, guardBytes included; CapacityExceeded when
+  // tableMemory is too small.
+  static Result<LaneSet> Carve(const LaneOptions& options, std::byte* base, std::size_t bytes,
+                               Arena& tableMemory,
+                               std::source_location site = std::source_location::current());
   static Result<LaneSet> Carve(const char* name, std::byte* base, std::size_t bytes, std::uint32_t laneCount,
                                Arena& tableMemory, const char* remedy = "raise the bytes per lane",
-                               std::source_location site = std::source_location::current());
+                               std::source_location site = std::source_location::current()) {
+    return Carve(LaneOptions{.name = name, .count = laneCount, .remedy = remedy}, base, bytes, tableMemory,
+                 site);
+  }
 
   Arena& Lane(std::uint32_t index) const noexcept {
     STADIAL_ASSERT_COMPARE(index, <, count_, "no such lane");
@@ -36,7 +51,9 @@ class LaneSet {
   }
   std::uint32_t Count() const noexcept { return count_; }
   // O(lanes).
-  void ResetAll() const noexcept;
+  void ResetAll(std::source_location site = std::source_location::current()) const noexcept;
+  // The lanes, which must be empty, use [base, base + bytes) of other memory from now on (quarantine.h).
+  void MoveAll(std::byte* base) const noexcept;
   // Sums over the lanes.
   std::size_t PeakBytes() const noexcept;
   std::size_t CapacityBytes() const noexcept;

@@ -2,14 +2,17 @@
 // stale, also after its slot was used again.
 //
 // Growth:       never.
-// Exhaustion:   Insert asserts (in every build); TryInsert returns the null handle.
+// Exhaustion:   Insert and Emplace assert (in every build); the Try forms return the null handle.
 // Alignment:    alignof(T).
 // Destructors:  none run; T must be storable in an arena.
 // Threads:      one at a time; concurrent Get without writers is fine.
-// Invalidation: elements never move; T* lives until its Erase. Not copyable; a moved-from map has capacity 0.
+// Invalidation: elements never move; T* lives until its Erase, after which the bytes are hostile in checked
+//               builds (poison.h). Not copyable; a moved-from map has capacity 0.
 //
 // Generations are 32-bit and odd while the slot is occupied. A slot whose generations are used up (after 2^31
 // reuses) is retired, never recycled: the capacity shrinks by one, but no stale handle ever matches again.
+// A handle does not say which map it came from: two maps of one T that must not be mixed up take different
+// Tags, and a handle of the other then does not compile.
 // Cost: Insert, Get, Erase O(1); the most recently freed slot is used first (it is warm in the cache).
 #pragma once
 
@@ -23,8 +26,9 @@
 
 namespace stadial::arenas {
 
-// One handle type per element type, so that handles of different maps do not mix. The default one is null.
-template <class T>
+// One handle type per tag (the element type, unless the map says otherwise), so that handles of different
+// maps do not mix. The default one is null.
+template <class Tag>
 struct SlotMapHandle {
   std::uint32_t index = 0;
   std::uint32_t generation = 0;
@@ -34,20 +38,23 @@ struct SlotMapHandle {
 };
 
 // kGenerationMax: the last generation of a slot, odd; tests make it small.
-template <class T, std::uint32_t kGenerationMax = UINT32_MAX>
+template <class T, std::uint32_t kGenerationMax = UINT32_MAX, class Tag = T>
 class SlotMap {
   static_assert(kArenaStorable<T>, "no destructor runs here, so T must be trivially destructible");
   static_assert(kGenerationMax % 2 == 1, "occupied slots have odd generations");
 
  public:
-  using Handle = SlotMapHandle<T>;
+  using Handle = SlotMapHandle<Tag>;
 
   SlotMap() noexcept = default;  // capacity 0
   SlotMap(Arena& arena, std::size_t capacity) {
     STADIAL_ASSERT_COMPARE_ALWAYS(capacity, <, std::size_t{kNoSlot},
                                   "a SlotMap holds fewer than 2^32 - 1 slots");
     slots_ = arena.NewArrayUninitialized<Slot>(capacity).data();
-    for (std::size_t index = 0; index < capacity; ++index) ::new (static_cast<void*>(slots_ + index)) Slot;
+    for (std::size_t index = 0; index < capacity; ++index) {
+      ::new (static_cast<void*>(slots_ + index)) Slot;
+      PoisonFresh(slots_[index].storage, sizeof(T));
+    }
     capacity_ = static_cast<std::uint32_t>(capacity);
   }
 
@@ -71,6 +78,7 @@ class SlotMap {
     }
     Slot& slot = slots_[index];
     ++slot.generation;
+    LiftPoison(slot.storage, sizeof(T));
     ::new (static_cast<void*>(slot.storage)) T(std::forward<Args>(args)...);
     ++size_;
     return {index, slot.generation};
@@ -85,15 +93,27 @@ class SlotMap {
   Handle Insert(const T& value) { return Emplace(value); }
   [[nodiscard]] Handle TryInsert(const T& value) { return TryEmplace(value); }
 
-  // nullptr when the handle is null, stale or foreign.
+  // nullptr when the handle is null, stale or of no slot of this map.
   T* Get(Handle handle) noexcept { return IsLive(handle) ? At(handle.index) : nullptr; }
   const T* Get(Handle handle) const noexcept { return IsLive(handle) ? At(handle.index) : nullptr; }
   bool Contains(Handle handle) const noexcept { return IsLive(handle); }
 
-  // False when the handle is null, stale or foreign.
+  // The handle of an element of this map (asserted: the address of a live element).
+  Handle HandleOf(const T* element) const noexcept {
+    const std::size_t offset =
+        reinterpret_cast<std::uintptr_t>(element) - reinterpret_cast<std::uintptr_t>(slots_);
+    STADIAL_ASSERT_COMPARE(offset / sizeof(Slot), <, touched_, "the address lies outside this SlotMap");
+    STADIAL_ASSERT_COMPARE(offset % sizeof(Slot), ==, offsetof(Slot, storage), "no element starts here");
+    const auto index = static_cast<std::uint32_t>(offset / sizeof(Slot));
+    STADIAL_ASSERT_COMPARE(slots_[index].generation % 2, ==, 1u, "the element was erased");
+    return {index, slots_[index].generation};
+  }
+
+  // False when the handle is null, stale or of no slot of this map.
   bool Erase(Handle handle) noexcept {
     if (!IsLive(handle)) return false;
     Slot& slot = slots_[handle.index];
+    PoisonReturned(slot.storage, sizeof(T));
     --size_;
     if (slot.generation == kGenerationMax) {
       slot.generation = 0;
@@ -113,8 +133,8 @@ class SlotMap {
     }
   }
 
-  // Calls visit(Handle, T&) for every element, by ascending index. The visitor may erase the element it is
-  // given.
+  // Calls visit(Handle, T&) for every element, by ascending index. The visitor may erase any element, and may
+  // insert: what it inserts further on is visited too.
   template <class Visit>
   void ForEach(Visit&& visit) {
     for (std::uint32_t index = 0; index < touched_; ++index) {
@@ -133,6 +153,12 @@ class SlotMap {
   std::size_t Capacity() const noexcept { return capacity_ - retired_; }
   bool IsEmpty() const noexcept { return size_ == 0; }
   bool IsFull() const noexcept { return size_ == Capacity(); }
+
+  // Bytes an arena spends on a map of this capacity, for plans that size the arena.
+  static constexpr std::size_t RequiredBytes(std::size_t capacity) noexcept {
+    return ((capacity * sizeof(Slot) + kArenaGranularityBytes - 1) & ~(kArenaGranularityBytes - 1)) +
+           (alignof(Slot) > kArenaGranularityBytes ? alignof(Slot) : 0);
+  }
 
  private:
   static constexpr std::uint32_t kNoSlot = UINT32_MAX;

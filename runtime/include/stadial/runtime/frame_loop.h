@@ -16,6 +16,7 @@
 
 #include "stadial/arenas/arena.h"
 #include "stadial/arenas/lanes.h"
+#include "stadial/arenas/quarantine.h"
 #include "stadial/arenas/result.h"
 #include "stadial/runtime/clock.h"
 #include "stadial/runtime/log.h"
@@ -97,6 +98,8 @@ class FrameLoop {
     FallbackRegistry* fallbacks = nullptr;  // likewise
     FrameAudit* audit = nullptr;
     FrameThread* thread = nullptr;
+    // One per slot, in the order of the slots: a rewound frame becomes inaccessible. Or none.
+    std::span<arenas::Quarantine> quarantines = {};
   };
 
   // `slots`: one LaneSet per frame in flight, 1 to kFramesInFlightMax of them.
@@ -109,7 +112,7 @@ class FrameLoop {
   // Errors, after which no frame is open and Begin may be called again:
   //   WrongPhase   in Setup or Shutdown, or while a plan is being built, or with a frame already open
   //   Timeout      the slot's value was not reached within the deadline; names slot and values
-  //   DeviceLost   and others, as the completion source says
+  //   DeviceLost   and others, as the completion source says; with quarantines those of Quarantine::Rotate
   Result<FrameContext*> Begin() noexcept;
 
   // Closes the frame. Its slot is free when the completion source reaches `completionValue`, which must not

@@ -43,6 +43,11 @@ struct RuntimeOptions {
   std::size_t setupBytes = std::size_t{16} << 20;
   std::size_t compileBytes = std::size_t{4} << 20;    // of each half
   std::size_t frameLaneBytes = std::size_t{1} << 20;  // of each lane of each frame slot
+  // On top of each lane, for the guards between its allocations; checked builds only (arena_checks.h).
+  std::size_t frameGuardBytes = std::size_t{1} << 20;
+  // 0, or address windows of each frame slot, at least 2: a rewound frame becomes inaccessible, so that a
+  // stale pointer faults (quarantine.h). Takes so many times the frame memory. For hunting a bug.
+  std::uint32_t quarantineWindows = 0;
   std::size_t driverBytes = std::size_t{64} << 20;    // committed when DriverSegment is first asked for
   std::size_t fallbackBytes = std::size_t{64} << 20;  // rounded up to 64 MiB
   std::uint32_t framesInFlight = 2;                   // 1 to kFramesInFlightMax

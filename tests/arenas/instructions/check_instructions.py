@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Counts the instructions of the arenas' hot paths exactly, and fails when one differs from the checked-in number.
+
+The probe runs each path twice under valgrind's callgrind, 1,000 and 9,000 times; the difference is free of start-up and
+shutdown. It is kept per 1,000 operations, loop included, so that nothing is rounded. The counts depend on the compiler
+and its flags, so they are compared only for the configuration that expected.json names; elsewhere the test is skipped
+(exit code 77), with the reason.
+
+A change that costs or saves instructions on purpose updates expected.json: run with --update, and say why in the commit.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+SKIPPED = 77
+# As many digits each: reading them costs the same.
+FEW = 1_000
+MANY = 9_000
+
+
+def skip(reason):
+    print(f"skipped: {reason}")
+    sys.exit(SKIPPED)
+
+
+def count_instructions(valgrind, probe, path, operations):
+    with tempfile.TemporaryDirectory() as folder:
+        command = [valgrind, "--tool=callgrind", f"--callgrind-out-file={folder}/callgrind.out", str(probe), path,
+                   str(operations)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        sys.exit(f"{' '.join(command)} ended with {run.returncode}:\n{run.stdout}{run.stderr}")
+    collected = re.search(r"Collected\s*:\s*(\d+)", run.stderr)
+    if collected is None:
+        sys.exit(f"callgrind printed no count:\n{run.stderr}")
+    return int(collected.group(1))
+
+
+def measure(valgrind, probe, paths):
+    """Instructions per 1,000 operations of each path."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        runs = {(path, operations): pool.submit(count_instructions, valgrind, probe, path, operations)
+                for path in paths for operations in (FEW, MANY)}
+        return {path: (runs[path, MANY].result() - runs[path, FEW].result()) * 1_000 / (MANY - FEW) for path in paths}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--probe", type=pathlib.Path, required=True)
+    parser.add_argument("--expected", type=pathlib.Path, required=True)
+    parser.add_argument("--configuration", required=True, help="compiler, version, build type, assertion level")
+    parser.add_argument("--update", action="store_true", help="write the measured numbers to the expected file")
+    arguments = parser.parse_args()
+
+    expected = json.loads(arguments.expected.read_text(encoding="utf-8"))
+    if arguments.configuration != expected["configuration"]:
+        skip(f"the numbers hold for '{expected['configuration']}', this is '{arguments.configuration}'")
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        skip("valgrind is not installed")
+    listed = subprocess.run([str(arguments.probe), "--list"], capture_output=True, text=True, check=True)
+    measured = measure(valgrind, arguments.probe, listed.stdout.split())
+
+    wanted = expected["instructions_per_1000"]
+    different = [path for path in sorted(set(measured) | set(wanted)) if measured.get(path) != wanted.get(path)]
+    for path, instructions in measured.items():
+        print(f"{path}: {instructions / 1_000:.3f} instructions, expected {wanted.get(path, 0) / 1_000:.3f}")
+    if arguments.update:
+        expected["instructions_per_1000"] = measured
+        arguments.expected.write_text(json.dumps(expected, indent=2) + "\n", encoding="utf-8")
+        return 0
+    if different:
+        print(f"changed: {', '.join(different)}; if that is meant, run this script with --update and say why in the "
+              "commit")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
