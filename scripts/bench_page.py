@@ -6,7 +6,8 @@ HOLDS, FAILS, GOAL, INK, FAINT = "#2a7f74", "#c2410c", "#334155", "#0f172a", "#c
 FONT = 'font-family="system-ui,sans-serif" font-size="12"'
 
 METHOD = """Every figure is the median of the repetitions of one Google Benchmark program, with fixed seeds. Peers that
-replace `malloc` run in programs of their own, because one process is not neutral ground for two allocators. Times on
+replace `malloc` run in programs of their own, because one process is not neutral ground for two allocators, and
+programs that are compared with each other take turns, a repetition each; every one measures the same ideal too. Times on
 a shared or virtual machine vary by some per cent from run to run: read a difference under 3 % as equal. A row that
 does not hold its goal, and a peer that is faster than we are, stay in the table."""
 

@@ -8,8 +8,13 @@ A rows.json is an array of rows, one per comparison:
    "other_name": "glibc malloc", "goal": {"op": "<=", "ratio": 0.2}}
 `field` is cpu_time, real_time (both turned into the time at the front of `unit`), or the name of a user counter.
 An optional "scale" multiplies a value (a batch of 10,000 operations: 0.0001). `other` may be a limit instead of a
-measurement: {"constant": 1000, "unit": "ns"}. The ratio is ours / other; a row holds if "ratio op goal" is true.
-A benchmark is looked up by its full name, and the median of its repetitions is taken.
+measurement: {"constant": 1000, "unit": "ns"}; or the smallest of several: {"best_of": [measurement, ...]}. The ratio
+is ours / other; a row holds if "ratio op goal" is true, or if its goal has an "or_below" and ours is not above that.
+A benchmark is looked up by its full name, and the median of its repetitions is taken. The repetitions of a program
+that took turns with others lie in several files, PROGRAM.1.json, PROGRAM.2.json and so on.
+A file given by --without names programs that could not be built, or benchmarks that lack their subject (the name up to
+the first slash: "Trace_lua"), each with the package it misses: rows that need one of them are left out, and a best_of
+does without it.
 
 Exit code: 0, also where goals fail (the summary says so); 1 with --check and a row that does not hold; 2 where a
 rows.json is malformed or a benchmark that a row names was not measured.
@@ -54,7 +59,12 @@ def row_faults(row):
     faults = [f"'{key}' must be a non-empty text" for key in TEXT_KEYS if not (isinstance(row.get(key), str) and row[key])]
     faults += measurement_faults("ours", row.get("ours"))
     other = row.get("other")
-    if isinstance(other, dict) and "constant" in other:
+    if isinstance(other, dict) and "best_of" in other:
+        if not isinstance(other["best_of"], list) or not other["best_of"]:
+            faults.append("'other.best_of' must be an array of measurements")
+        else:
+            faults += [fault for spec in other["best_of"] for fault in measurement_faults("other.best_of", spec)]
+    elif isinstance(other, dict) and "constant" in other:
         if not is_number(other["constant"]) or other["constant"] == 0:
             faults.append("'other.constant' must be a number other than 0")
     else:
@@ -62,6 +72,8 @@ def row_faults(row):
     goal = row.get("goal")
     if not isinstance(goal, dict) or goal.get("op") not in OPERATORS or not is_number(goal.get("ratio")):
         faults.append(f"'goal' must be {{\"op\": one of {' '.join(OPERATORS)}, \"ratio\": number}}")
+    elif "or_below" in goal and not is_number(goal["or_below"]):
+        faults.append("'goal.or_below' must be a number, in the row's unit")
     return faults
 
 
@@ -98,7 +110,7 @@ def load_results(folder):
         except (OSError, ValueError, KeyError, TypeError) as error:
             faults.append(f"{path}: not a result of Google Benchmark: {error!r}")
             continue
-        program = results.setdefault(path.stem, {})
+        program = results.setdefault(path.stem.split(".")[0], {})
         for run in runs:
             if run.get("run_type", "iteration") == "iteration":
                 program.setdefault(run.get("run_name", run["name"]), []).append(run)
@@ -137,24 +149,69 @@ def constant(spec, unit):
     return spec["constant"]
 
 
+def best(spec, unit, results):
+    """The smallest of several measurements. Raises Missing."""
+    return min(measured(one, unit, results) for one in spec["best_of"])
+
+
+def other_side(spec, unit, results):
+    if "constant" in spec:
+        return constant(spec, unit)
+    return best(spec, unit, results) if "best_of" in spec else measured(spec, unit, results)
+
+
+def load_without(path):
+    """{program: package} of the lines "PROGRAM PACKAGE" of a file."""
+    lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines() if path else []
+    return dict(line.split(maxsplit=1) for line in lines if line.strip())
+
+
+def needs(spec):
+    """What a measurement cannot do without: its program, and what its benchmark is about, the name up to the first slash."""
+    return {spec["program"], spec["benchmark"].split("/")[0]}
+
+
+def possible_rows(rows, without):
+    """(rows, notes): the rows that the programs which could be built can fill, and a line for each one left out."""
+    kept, notes = [], []
+    for row in rows:
+        other = row["other"]
+        if "best_of" in other:
+            left = [spec for spec in other["best_of"] if not needs(spec) & set(without)]
+            if len(left) < len(other["best_of"]) and left:
+                row = dict(row, other={"best_of": left})
+            needed = left[:1] or other["best_of"]
+        else:
+            needed = [] if "constant" in other else [other]
+        missing = sorted(set().union(*(needs(spec) for spec in [row["ours"], *needed])) & set(without))
+        if missing:
+            notes += [f"{row['id']}: left out: {', '.join(f'{name} needs {without[name]}' for name in missing)}"]
+        else:
+            kept.append(row)
+    return kept, notes
+
+
+def goal_text(goal, unit):
+    return f"{goal['op']} {goal['ratio']:g}" + (f" or ours <= {goal['or_below']:g} {unit}" if "or_below" in goal else "")
+
+
 def join_row(row, results):
     """One entry of the summary. What was not measured is null, holds is then false, and `note` says why."""
     out = {"id": row["id"], "what": row["what"], "unit": row["unit"], "ours": None, "other": None,
-           "other_name": row["other_name"], "ratio": None,
-           "goal": f"{row['goal']['op']} {row['goal']['ratio']:g}", "holds": False}
+           "other_name": row["other_name"], "ratio": None, "goal": goal_text(row["goal"], row["unit"]), "holds": False}
     notes = []
     try:
         out["ours"] = measured(row["ours"], row["unit"], results)
     except Missing as why:
         notes.append(str(why))
     try:
-        other = row["other"]
-        out["other"] = constant(other, row["unit"]) if "constant" in other else measured(other, row["unit"], results)
+        out["other"] = other_side(row["other"], row["unit"], results)
     except Missing as why:
         notes.append(str(why))
     if out["ours"] is not None and out["other"]:
         out["ratio"] = out["ours"] / out["other"]
-        out["holds"] = OPERATORS[row["goal"]["op"]](out["ratio"], row["goal"]["ratio"])
+        goal = row["goal"]
+        out["holds"] = OPERATORS[goal["op"]](out["ratio"], goal["ratio"]) or out["ours"] <= goal.get("or_below", -math.inf)
     elif not notes:
         notes.append("the other side measured 0: no ratio")
     if notes:
@@ -175,7 +232,7 @@ def family(name):
 
 def curve(spec, unit, results):
     """[(argument, value), ...] of all the benchmarks that differ from the row's only in their argument."""
-    if "constant" in spec or not family(spec["benchmark"]):
+    if "benchmark" not in spec or not family(spec["benchmark"]):
         return []
     wanted, points = family(spec["benchmark"])[0], []
     for name in results.get(spec["program"], {}):
@@ -213,10 +270,12 @@ def main(arguments=None):
     parser.add_argument("--results", required=True, help="folder of PROGRAM.json files by Google Benchmark")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for summary.json, machine.json and the page")
     parser.add_argument("--machine", type=pathlib.Path, help="a machine.json to show beside the figures")
+    parser.add_argument("--without", type=pathlib.Path, help="a file of what could not be had: PROGRAM PACKAGE or BENCHMARK PACKAGE")
     parser.add_argument("--check", action="store_true", help="exit 1 when a row does not hold")
     options = parser.parse_args(arguments)
 
     rows, faults = load_rows(options.rows)
+    rows, left_out = possible_rows(rows, load_without(options.without))
     results, unreadable = load_results(options.results)
     faults += unreadable
     summary = [join_row(row, results) for row in rows]
@@ -229,6 +288,8 @@ def main(arguments=None):
     bench_page.write(options.out, summary, machine, curves(rows, results))
 
     print(bench_page.console_table(summary))
+    for note in left_out:
+        print(note, file=sys.stderr)
     for fault in faults:
         print(f"fault: {fault}", file=sys.stderr)
     if faults:

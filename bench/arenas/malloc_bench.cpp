@@ -1,46 +1,45 @@
-// The C library's malloc under the same workload, in a program of its own: Stadial links mimalloc, whose
-// library replaces malloc in every program it is part of. With its default settings glibc gives a batch of
-// 256 B blocks back to the kernel each time and faults it in again; that is what a program gets, and most of
-// that row. The probe says whose malloc is in force; the benchmark refuses to measure another allocator under
-// this name.
+// The process's malloc under the batches of bump_bench.cpp, in a program of its own: Stadial links mimalloc,
+// whose library replaces malloc in every program it is part of. One source, one program for each malloc; the
+// program says whose malloc is in force, and refuses to measure another under the name it was built for. With
+// its default settings glibc gives large batches back to the kernel each time and faults them in again; that
+// is what a program gets, and most of those rows.
 #include <benchmark/benchmark.h>
-#include <dlfcn.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
-#include <cstring>
 
-#include "allocate_workload.h"
+#include "peers/peer_main.h"
+#include "process_probe.h"
 
 namespace {
 
-const char* ModuleOfMalloc() {
-  // Asked of the loader: the address of `malloc` in this program might be a jump of its own.
-  Dl_info info{};
-  void* const address = dlsym(RTLD_DEFAULT, "malloc");
-  return address != nullptr && dladdr(address, &info) != 0 ? info.dli_fname : "unknown";
-}
+using namespace stadial::bench;
 
-void BM_LibcMalloc(benchmark::State& state) {
-  const char* const module = ModuleOfMalloc();
-  if (std::strstr(module, "libc.so") == nullptr) {
-    state.SkipWithError("malloc is not the C library's in this program");
-    return;
-  }
-  const auto bytes = static_cast<std::size_t>(state.range(0));
-  stadial::bench::RunAllocateBatches(
-      state,
+void RunMalloc(benchmark::State& state, std::size_t bytes) {
+  benchmark::DoNotOptimize(bytes);
+  const auto blockCount = static_cast<std::size_t>(state.range(0));
+  RunAllocateBatches(
+      state, blockCount,
       [&] {
         void* const block = std::malloc(bytes);
         if (block == nullptr) std::abort();
         return block;
       },
-      [](std::uint64_t** blocks) {
-        for (std::size_t index = 0; index < stadial::bench::kBlocks; ++index) std::free(blocks[index]);
+      [blockCount](std::uint64_t** blocks) {
+        for (std::size_t index = 0; index < blockCount; ++index) std::free(blocks[index]);
       });
-  state.SetLabel(module);
+  state.SetLabel(ModuleOfMalloc());
 }
-BENCHMARK(BM_LibcMalloc)->Arg(16)->Arg(64)->Arg(256);
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  return PeerMain(argc, argv, [] {
+    RegisterIdeals(BumpMemory);
+    for (const std::size_t bytes : kBumpSizes) {
+      RegisterBump("constant", bytes, STADIAL_BENCH_MALLOC_NAME,
+                   [bytes](benchmark::State& state) { RunMalloc(state, bytes); });
+    }
+  });
+}

@@ -88,6 +88,59 @@ class Join(Bench):
         self.assertEqual((self.summary[0]["other"], self.summary[0]["ratio"], self.summary[0]["holds"]), (1000, 0.5, True))
 
 
+    def test_repetitions_of_rounds_lie_in_several_files(self):
+        for number, time in enumerate((1.0, 9.0, 2.0), 1):
+            self.results(f"ours_bench.{number}", run("BM_Ours/64", time))
+        self.results("peer_bench.1", run("BM_Peer/64", 4.0))
+        self.assertEqual(self.join([row()]), 0)
+        self.assertEqual(self.summary[0]["ours"], 2.0)
+
+    def test_the_best_of_several_peers(self):
+        self.results("ours_bench", run("BM_Ours/64", 3.0))
+        self.results("peer_bench", run("BM_Peer/64", 4.0), run("BM_Slow/64", 40.0))
+        peers = [dict(row()["other"], benchmark=name) for name in ("BM_Slow/64", "BM_Peer/64")]
+        self.assertEqual(self.join([row(other={"best_of": peers})]), 0)
+        self.assertEqual(self.summary[0]["other"], 4.0)
+
+
+class Without(Bench):
+    """Programs that could not be built: their rows go, and say why; nothing else may be missing."""
+
+    def join_without(self, rows):
+        path = self.root / "benches_without.txt"
+        path.write_text("peer_bench libpeer-dev\n\n")
+        return self.join(rows, "--without", str(path))
+
+    def test_a_row_without_its_peer_is_left_out_and_said_to_be(self):
+        self.results("ours_bench", run("BM_Ours/64", 3.0))
+        self.assertEqual(self.join_without([row()]), 0)
+        self.assertEqual(self.summary, [])
+        self.assertIn("arenas.bump_64: left out: peer_bench needs libpeer-dev", self.errors.getvalue())
+
+    def test_a_best_of_does_without_it(self):
+        self.results("ours_bench", run("BM_Ours/64", 3.0))
+        self.results("second_bench", run("BM_Peer/64", 6.0))
+        peers = [dict(row()["other"], program=name) for name in ("peer_bench", "second_bench")]
+        self.assertEqual(self.join_without([row(other={"best_of": peers})]), 0)
+        self.assertEqual(self.summary[0]["other"], 6.0)
+        self.assertEqual(self.join_without([row(other={"best_of": peers[:1]})]), 0)
+        self.assertEqual(self.summary, [])
+
+    def test_a_row_without_the_subject_of_its_benchmark_is_left_out(self):
+        self.results("ours_bench", run("BM_Ours/64", 3.0))
+        self.results("second_bench", run("BM_Peer/64", 6.0))
+        path = self.root / "without.txt"
+        path.write_text("BM_Peer lua5.4\n")
+        other = dict(row()["other"], program="second_bench")
+        self.assertEqual(self.join([row(other=other)], "--without", str(path)), 0)
+        self.assertEqual(self.summary, [])
+        self.assertIn("arenas.bump_64: left out: BM_Peer needs lua5.4", self.errors.getvalue())
+
+    def test_a_program_that_was_built_must_leave_results(self):
+        self.results("ours_bench", run("BM_Ours/64", 3.0))
+        self.assertEqual(self.join_without([row(other=dict(row()["other"], program="crashed_bench"))]), 2)
+
+
 class Goals(Bench):
     def setUp(self):
         super().setUp()
@@ -103,6 +156,12 @@ class Goals(Bench):
     def test_check_makes_a_failing_goal_an_exit_code(self):
         self.assertEqual(self.join([row()], "--check"), 1)
         self.assertEqual(self.join([row(goal={"op": "<=", "ratio": 0.75})], "--check"), 0)
+
+    def test_a_goal_may_be_reached_by_an_absolute_figure(self):
+        for below, holds in ((3.0, True), (2.9, False)):
+            self.join([row(goal={"op": "<=", "ratio": 0.5, "or_below": below})])
+            self.assertEqual(self.summary[0]["holds"], holds)
+        self.assertEqual(self.summary[0]["goal"], "<= 0.5 or ours <= 2.9 ns/op")
 
     def test_operators(self):
         for op, ratio, holds in (("<=", 0.75, True), ("<", 0.75, False), (">=", 0.75, True), (">", 0.75, False), (">", 0.7, True)):
@@ -168,6 +227,9 @@ class Malformed(Bench):
         self.assert_fault([row(other={"constant": 0})], "'other.constant'")
         self.assert_fault([row(goal={"op": "==", "ratio": 1})], "'goal' must be")
         self.assert_fault([row(goal={"op": "<=", "ratio": True})], "'goal' must be")
+        self.assert_fault([row(goal={"op": "<=", "ratio": 1, "or_below": "0.8"})], "'goal.or_below'")
+        self.assert_fault([row(other={"best_of": []})], "'other.best_of'")
+        self.assert_fault([row(other={"best_of": [{"program": "p"}]})], "'other.best_of.benchmark'")
         self.assert_fault(["text"], "a row must be an object")
         self.assert_fault({"id": 1}, "must be an array of rows")
         self.assert_fault("[{,]", "rows.json")
