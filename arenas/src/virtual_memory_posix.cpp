@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "page_checks.h"
 #include "stadial/arenas/byte_text.h"
 
 // Newer than the headers of some systems that run on a kernel which has them.
@@ -26,14 +27,6 @@
 
 namespace stadial::arenas {
 namespace {
-
-[[maybe_unused]] bool IsPageMultiple(std::size_t value) noexcept { return (value & (PageSize() - 1)) == 0; }
-
-void AssertPages([[maybe_unused]] const std::byte* base, [[maybe_unused]] std::size_t bytes) noexcept {
-  STADIAL_ASSERT(IsPageMultiple(reinterpret_cast<std::uintptr_t>(base)),
-                 "the address must be a multiple of a page");
-  STADIAL_ASSERT(IsPageMultiple(bytes), "the size must be a multiple of a page");
-}
 
 int ProtectionOf(PageAccess access) noexcept {
   switch (access) {

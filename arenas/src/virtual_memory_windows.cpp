@@ -3,19 +3,12 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "page_checks.h"
 #include "stadial/arenas/byte_text.h"
 #include "stadial/arenas/virtual_memory.h"
 
 namespace stadial::arenas {
 namespace {
-
-[[maybe_unused]] bool IsPageMultiple(std::size_t value) noexcept { return (value & (PageSize() - 1)) == 0; }
-
-void AssertPages([[maybe_unused]] const std::byte* base, [[maybe_unused]] std::size_t bytes) noexcept {
-  STADIAL_ASSERT(IsPageMultiple(reinterpret_cast<std::uintptr_t>(base)),
-                 "the address must be a multiple of a page");
-  STADIAL_ASSERT(IsPageMultiple(bytes), "the size must be a multiple of a page");
-}
 
 const SYSTEM_INFO& SystemInfo() noexcept {
   static const SYSTEM_INFO info = [] {

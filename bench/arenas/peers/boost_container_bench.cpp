@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "container_workload.h"
+#include "hash_adapters.h"
 #include "peer_main.h"
 
 namespace {
@@ -34,30 +35,8 @@ class Vector {
   boost::container::static_vector<std::uint64_t, kVectorItems> vector_;
 };
 
-class Map {
- public:
-  explicit Map(std::size_t capacity) { map_.reserve(capacity); }
-  void Insert(std::uint64_t key, std::uint64_t value) { map_.emplace(key, value); }
-  std::uint64_t Find(std::uint64_t key) const {
-    const auto found = map_.find(key);
-    return found == map_.end() ? 0 : found->second;
-  }
-  void Erase(std::uint64_t key) { map_.erase(key); }
-
- private:
-  boost::unordered_map<std::uint64_t, std::uint64_t> map_;
-};
-
-class Set {
- public:
-  explicit Set(std::size_t capacity) { set_.reserve(capacity); }
-  void Insert(std::uint64_t key) { set_.insert(key); }
-  bool Contains(std::uint64_t key) const { return set_.find(key) != set_.end(); }
-  void Erase(std::uint64_t key) { set_.erase(key); }
-
- private:
-  boost::unordered_set<std::uint64_t> set_;
-};
+using Map = HashMap<boost::unordered_map<std::uint64_t, std::uint64_t>>;
+using Set = HashSet<boost::unordered_set<std::uint64_t>>;
 
 class Queue {
  public:

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "container_workload.h"
+#include "hash_adapters.h"
 #include "peer_main.h"
 
 namespace {
@@ -49,30 +50,8 @@ class KeptVector {
   std::vector<std::uint64_t> vector_;
 };
 
-class Map {
- public:
-  explicit Map(std::size_t capacity) { map_.reserve(capacity); }
-  void Insert(std::uint64_t key, std::uint64_t value) { map_.emplace(key, value); }
-  std::uint64_t Find(std::uint64_t key) const {
-    const auto found = map_.find(key);
-    return found == map_.end() ? 0 : found->second;
-  }
-  void Erase(std::uint64_t key) { map_.erase(key); }
-
- private:
-  std::unordered_map<std::uint64_t, std::uint64_t> map_;
-};
-
-class Set {
- public:
-  explicit Set(std::size_t capacity) { set_.reserve(capacity); }
-  void Insert(std::uint64_t key) { set_.insert(key); }
-  bool Contains(std::uint64_t key) const { return set_.contains(key); }
-  void Erase(std::uint64_t key) { set_.erase(key); }
-
- private:
-  std::unordered_set<std::uint64_t> set_;
-};
+using Map = HashMap<std::unordered_map<std::uint64_t, std::uint64_t>>;
+using Set = HashSet<std::unordered_set<std::uint64_t>>;
 
 class Queue {
  public:
@@ -95,21 +74,7 @@ class Pool {
   void Delete(Object* object) { delete object; }
 };
 
-class Slots {
- public:
-  using Handle = std::uint64_t;
-  explicit Slots(std::size_t capacity) { map_.reserve(capacity); }
-  Handle Insert(std::uint64_t value) {
-    map_.emplace(++next_, value);
-    return next_;
-  }
-  std::uint64_t Get(Handle handle) const { return map_.find(handle)->second.value[0]; }
-  void Erase(Handle handle) { map_.erase(handle); }
-
- private:
-  std::unordered_map<std::uint64_t, Object> map_;
-  std::uint64_t next_ = 0;
-};
+using Slots = HashSlots<std::unordered_map<std::uint64_t, Object>>;
 
 class Bits {
  public:
