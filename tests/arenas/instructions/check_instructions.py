@@ -8,39 +8,18 @@ and its flags, so they are compared only for the configuration that expected.jso
 
 A change that costs or saves instructions on purpose updates expected.json: run with --update, and say why in the commit.
 """
-import argparse
 import concurrent.futures
-import json
 import os
 import pathlib
-import re
-import shutil
 import subprocess
 import sys
-import tempfile
 
-SKIPPED = 77
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from instruction_count import count_instructions, prepare, write_expected  # noqa: E402
+
 # As many digits each: reading them costs the same.
 FEW = 1_000
 MANY = 9_000
-
-
-def skip(reason):
-    print(f"skipped: {reason}")
-    sys.exit(SKIPPED)
-
-
-def count_instructions(valgrind, probe, path, operations):
-    with tempfile.TemporaryDirectory() as folder:
-        command = [valgrind, "--tool=callgrind", f"--callgrind-out-file={folder}/callgrind.out", str(probe), path,
-                   str(operations)]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-    if run.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {run.returncode}:\n{run.stdout}{run.stderr}")
-    collected = re.search(r"Collected\s*:\s*(\d+)", run.stderr)
-    if collected is None:
-        sys.exit(f"callgrind printed no count:\n{run.stderr}")
-    return int(collected.group(1))
 
 
 def measure(valgrind, probe, paths):
@@ -52,19 +31,7 @@ def measure(valgrind, probe, paths):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--probe", type=pathlib.Path, required=True)
-    parser.add_argument("--expected", type=pathlib.Path, required=True)
-    parser.add_argument("--configuration", required=True, help="compiler, version, build type, assertion level")
-    parser.add_argument("--update", action="store_true", help="write the measured numbers to the expected file")
-    arguments = parser.parse_args()
-
-    expected = json.loads(arguments.expected.read_text(encoding="utf-8"))
-    if arguments.configuration != expected["configuration"]:
-        skip(f"the numbers hold for '{expected['configuration']}', this is '{arguments.configuration}'")
-    valgrind = shutil.which("valgrind")
-    if valgrind is None:
-        skip("valgrind is not installed")
+    arguments, expected, valgrind = prepare(__doc__)
     listed = subprocess.run([str(arguments.probe), "--list"], capture_output=True, text=True, check=True)
     measured = measure(valgrind, arguments.probe, listed.stdout.split())
 
@@ -74,7 +41,7 @@ def main():
         print(f"{path}: {instructions / 1_000:.3f} instructions, expected {wanted.get(path, 0) / 1_000:.3f}")
     if arguments.update:
         expected["instructions_per_1000"] = measured
-        arguments.expected.write_text(json.dumps(expected, indent=2) + "\n", encoding="utf-8")
+        write_expected(arguments, expected)
         return 0
     if different:
         print(f"changed: {', '.join(different)}; if that is meant, run this script with --update and say why in the "
