@@ -5,12 +5,17 @@
 #include <algorithm>
 
 #include "driver_call.h"
-#include "futex.h"
 #include "stadial/runtime/clock.h"
 #include "stadial/runtime/kernel_witness.h"
 #include "stadial/runtime/runtime.h"
+#include "stadial/runtime/wait_on_word.h"
 
 namespace stadial::gpu {
+
+using runtime::kNoDeadline;
+using runtime::WaitOnWord;
+using runtime::WakeWord;
+
 namespace {
 
 // A waiter looks up from its sleep this often and repeats its wish, so that no lost wish can hold it for

@@ -1,4 +1,4 @@
-#include "futex.h"
+#include "stadial/runtime/wait_on_word.h"
 
 #include <ctime>
 
@@ -6,11 +6,9 @@
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <climits>
 #endif
 
-namespace stadial::gpu {
+namespace stadial::runtime {
 
 #if defined(__linux__)
 
@@ -26,9 +24,9 @@ void WaitOnWord(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
                               deadlineNs == kNoDeadline ? nullptr : &until, nullptr, FUTEX_BITSET_MATCH_ANY));
 }
 
-void WakeWord(std::atomic<std::uint32_t>& word) noexcept {
+void WakeWord(std::atomic<std::uint32_t>& word, std::uint32_t threads) noexcept {
   static_cast<void>(
-      ::syscall(SYS_futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, nullptr, nullptr, 0));
+      ::syscall(SYS_futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, threads, nullptr, nullptr, 0));
 }
 
 #else
@@ -40,8 +38,8 @@ void WaitOnWord(const std::atomic<std::uint32_t>& word, std::uint32_t expected, 
   ::nanosleep(&pause, nullptr);
 }
 
-void WakeWord(std::atomic<std::uint32_t>&) noexcept {}
+void WakeWord(std::atomic<std::uint32_t>&, std::uint32_t) noexcept {}
 
 #endif
 
-}  // namespace stadial::gpu
+}  // namespace stadial::runtime
