@@ -34,40 +34,12 @@ void GraphState::SortConnections() const {
   begin[0] = 0;
 }
 
-// Depth-first along the incoming edges, from the nodes in order of addition: a node is finished after all
-// that it depends on. The finishing order is an execution order, and equals the order of addition wherever
-// that already is one. False as soon as a cycle closes.
+// An execution order, which equals the order of addition wherever that already is one. False as soon as a
+// cycle closes.
 bool GraphState::OrderAcyclic() const {
-  enum : std::uint8_t { kNew, kOpen, kDone };
-  const std::span<std::uint8_t> state = scratch.marks.first(nodeCount);
-  std::fill(state.begin(), state.end(), std::uint8_t{kNew});
-  std::uint32_t ordered = 0;
-  for (std::uint32_t root = 0; root < nodeCount; ++root) {
-    if (state[root] != kNew) continue;
-    std::uint32_t depth = 0;
-    std::uint32_t node = root;
-    std::uint32_t cursor = scratch.edgeBegin[root];
-    state[root] = kOpen;
-    for (;;) {
-      if (cursor < scratch.edgeBegin[node + 1]) {
-        const std::uint32_t producer = scratch.edges[cursor++].producer;
-        if (state[producer] == kDone) continue;
-        if (state[producer] == kOpen) return false;
-        state[producer] = kOpen;
-        scratch.callNode[depth] = node;
-        scratch.callCursor[depth++] = cursor;
-        node = producer;
-        cursor = scratch.edgeBegin[producer];
-        continue;
-      }
-      state[node] = kDone;
-      scratch.order[ordered++] = node;
-      if (depth == 0) break;
-      node = scratch.callNode[--depth];
-      cursor = scratch.callCursor[depth];
-    }
-  }
-  return true;
+  return runtime::OrderByDependencies(IncomingEdges{scratch}, nodeCount,
+                                      {scratch.marks, scratch.callNode, scratch.callCursor}, scratch.order)
+      .empty();
 }
 
 // The same order for a graph with cycles, by Tarjan's strongly connected components: the members of a cycle

@@ -1,6 +1,4 @@
 // Teardown in reverse topological order (G7), and its dry run.
-#include <algorithm>
-
 #include "graph_state.h"
 
 namespace stadial::graph {
@@ -38,19 +36,9 @@ std::uint32_t RenderGraph::GetCleanupScope(NodeHandle node, std::span<NodeHandle
   const GraphState& s = *state_;
   if (!s.IsCurrent(node) || !s.isSetUpCurrent || s.isCleanedUp) return 0;
   s.OrderNodes();
-  const std::span<std::uint8_t> isInScope = s.scratch.marks.first(s.nodeCount);
-  std::fill(isInScope.begin(), isInScope.end(), std::uint8_t{0});
-  isInScope[node.index] = 1;
-  std::uint32_t count = 1;
-  for (const std::uint32_t candidate : s.scratch.order.first(s.nodeCount)) {
-    if (isInScope[candidate] != 0) continue;
-    for (const SortedEdge& edge : s.EdgesInto(candidate)) {
-      if (isInScope[edge.producer] == 0) continue;
-      isInScope[candidate] = 1;
-      ++count;
-      break;
-    }
-  }
+  const std::span<std::uint8_t> isInScope = s.scratch.marks;
+  const std::uint32_t count = runtime::MarkDependents(
+      IncomingEdges{s.scratch}, s.scratch.order.first(s.nodeCount), node.index, isInScope);
   std::uint32_t written = 0;
   for (std::uint32_t i = s.nodeCount; i-- > 0 && written < scope.size();) {
     const std::uint32_t member = s.scratch.order[i];

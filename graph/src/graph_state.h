@@ -7,6 +7,7 @@
 
 #include "stadial/graph/cleanup_stack.h"
 #include "stadial/graph/render_graph.h"
+#include "stadial/runtime/dependency_order.h"
 #include "stadial/runtime/event_bus.h"
 #include "stadial/runtime/runtime.h"
 
@@ -85,6 +86,15 @@ struct Scratch {
   std::span<std::uint32_t> visitIndex;  // only for graphs with cycles
   std::span<std::uint32_t> component;
   std::span<std::uint32_t> componentStack;
+};
+
+// The sorted edges, as dependency_order.h asks for them: a node depends on its producers.
+struct IncomingEdges {
+  const Scratch& scratch;
+
+  std::uint32_t EdgeBegin(std::uint32_t node) const noexcept { return scratch.edgeBegin[node]; }
+  std::uint32_t EdgeEnd(std::uint32_t node) const noexcept { return scratch.edgeBegin[node + 1]; }
+  std::uint32_t DependencyOf(std::uint32_t edge) const noexcept { return scratch.edges[edge].producer; }
 };
 
 // What an analysis found out.

@@ -24,31 +24,15 @@
 #include "stadial/arenas/arena.h"
 #include "stadial/arenas/flat_map.h"
 #include "stadial/arenas/overflow.h"
+#include "stadial/runtime/accept_result.h"
 #include "stadial/runtime/event.h"
 
 namespace stadial::runtime {
 
 class FallbackSite;
 
-// What became of an emitted event. Converts to true unless the event was rejected.
-class [[nodiscard]] EmitResult {
- public:
-  enum Value : std::uint8_t {
-    Accepted,
-    AcceptedAfterGrowth,   // it stands in growth borrowed from the fallback
-    AcceptedOlderDropped,  // the oldest unpinned event made room
-    Coalesced,             // merged into a queued event of the same type and key
-    Rejected,
-  };
-  constexpr EmitResult(Value value) noexcept : value_(value) {}  // NOLINT(google-explicit-constructor)
-  constexpr operator bool() const noexcept {
-    return value_ != Rejected;
-  }  // NOLINT(google-explicit-constructor)
-  constexpr Value Get() const noexcept { return value_; }
-
- private:
-  Value value_;
-};
+// What became of an emitted event.
+using EmitResult = AcceptResult;
 
 class EventQueue {
  public:

@@ -1,10 +1,10 @@
-#include "stadial/graph/cleanup_stack.h"
+#include "stadial/runtime/cleanup_stack.h"
 
 #include <gtest/gtest.h>
 
 #include <vector>
 
-namespace stadial::graph {
+namespace stadial::runtime {
 namespace {
 
 struct Recorder {
@@ -56,4 +56,4 @@ TEST_F(CleanupStackTest, G7_FullStackRefuses) {
 }
 
 }  // namespace
-}  // namespace stadial::graph
+}  // namespace stadial::runtime
