@@ -67,7 +67,7 @@ elseif(STEP STREQUAL "pkg_config")
   endforeach()
 
 elseif(STEP STREQUAL "add_subdirectory")
-  build_consumer(add_subdirectory "-DSTADIAL=${ROOT}" -DCMAKE_BUILD_TYPE=Release)
+  build_consumer(add_subdirectory "-DSTADIAL=${ROOT}" -DCMAKE_BUILD_TYPE=Debug)
   run_hello("${binary}/hello")
 
 else()
