@@ -6,22 +6,21 @@
 // and in chunks that are not resident are walls: stone that is neither moved nor written.
 //
 // The rules of one block, in this order. Columns are numbered 0..3 (x is bit 0, y is bit 1); each has a lower
-// and an upper cell; h is the block's hash; columns are visited in the order (i + h bits 0-1) & 3 for i =
-// 0..3.
+// and an upper cell; h is the block's hash; columns are visited in the order (i + h bits 0-1) & 3, i from 0.
+//
 //   1. fall: in every column, upper sand or water above an empty cell falls; upper sand above water sinks
-//   when h has
-//      the bit 8 + column.
+//      when h has the bit 8 + column.
 //   2. sand slides: upper sand left after 1 slides into the lower cell of a neighbour column when both cells
-//   there are
-//      empty or water. It tries the neighbour across x, then across y (across y first when h has bit 2),
-//      then, when h has bit 3, the diagonal one. What was in that lower cell takes the sand's place.
+//      there are empty or water. It tries the neighbour across x, then across y (across y first when h has
+//      bit 2), then, when h has bit 3, the diagonal one. What was in that lower cell takes the sand's place.
 //   3. water slides: likewise, when both cells there are empty.
 //   4. water spreads, like the particles of a lattice gas: among the upper cells, the pairs across the
-//   diagonals (0, 3)
-//      and (1, 2) swap when one is water and the other is empty with a cell that is not empty below it.
-//      Blocks whose h has bits 4-6 all zero pair along x, (0, 1) and (2, 3), when h has bit 7, else along y,
-//      (0, 2) and (1, 3). Because the cut moves by one along x and y from one visit of a layer to the next,
-//      water runs straight on until it meets something, and levels at the speed of a wave instead of seeping.
+//      diagonals (0, 3) and (1, 2) swap when one is water and the other is empty with a cell that is not
+//      empty below it. Blocks whose h has bits 4-6 all zero pair along x, (0, 1) and (2, 3), when h has
+//      bit 7, else along y, (0, 2) and (1, 3). Because the cut moves by one along x and y from one visit of
+//      a layer to the next, water runs straight on until it meets something, and levels at the speed of a
+//      wave instead of seeping.
+//
 // A block without sand or water stays as it is.
 //
 // Determinism: integers only; the hash depends on seed, step and the block's place; blocks do not interact

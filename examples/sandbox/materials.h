@@ -4,8 +4,7 @@
 //   1. it is named in MaterialRules (the command line's --stone, --sand and --water lists);
 //   2. its MATL has the key "_stadial" with the value stone, sand or water (what our own scenes use);
 //   3. its MATL has the type _media (MagicaVoxel's cloud and liquid material) and its colour is more blue
-//   than red:
-//      water;
+//      than red: water;
 //   4. stone. So a file from elsewhere stands still unless it says otherwise.
 // Glow: MATL type _emit gives 2 * _emit * 2^_flux (old MATT: weight), at most kEmissionMax; sand and water
 // glow too.

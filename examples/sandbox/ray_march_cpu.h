@@ -8,15 +8,14 @@
 // starts its secondary rays in the cell before the face, so a surface never shades itself.
 //
 // Light on a face with normal n at point p:
-//   ambient   mix(floor albedo * sun * 1/4, mix(zenith, horizon, 1/2), 1/2 + n.z/2) * (0.85 + 0.15 n.sun) *
-//   ambient
-//             strength * openness; openness is interpolated between the face's corners, each 0.37 + 0.21 * (3
-//             - cells of stone or sand that touch the corner from the front, glowing ones aside; all three
-//             when both sides do)
+//   ambient   mix(floor albedo * sun * 1/4, mix(zenith, horizon, 1/2), 1/2 + n.z/2) * (0.85 + 0.15 n.sun)
+//             * ambient strength * openness; openness is interpolated between the face's corners, each
+//             0.37 + 0.21 * (3 - cells of stone or sand that touch the corner from the front, glowing ones
+//             aside; all three when both sides do)
 //   sun       colour * max(n.sun, 0), unless stone or sand stands between (water does not shade)
-//   lanterns  of the chunk's list: intensity * window^2 / (d^2 + 4) * max(n.l, 0) with window = 1 - d^2 /
-//   radius^2,
-//             unless stone or sand that does not glow stands between
+//   lanterns  of the chunk's list: intensity * window^2 / (d^2 + 4) * max(n.l, 0) with
+//             window = 1 - d^2 / radius^2, unless stone or sand that does not glow stands between
+//
 // Colour of stone and sand: albedo * (light + emission). With distance it turns into the sky behind it:
 //   x = (t / haze)^2; colour = mix(colour, sky, x / (1 + x)).
 // Water: the first water face on a ray splits it. Fresnel (0.03 + 0.97 (1 - cos)^5) goes to the mirrored ray,

@@ -5,14 +5,13 @@
 // the mean colour so far, how many frames it is the mean of, and the distance last seen.
 //   - No valid history (first frame, resize, skipped frame): the sample starts a new mean.
 //   - Still (kFrameStill and a camera that did not move): colour += (sample - colour) / count, count up to
-//   255. The
-//     image converges to the pixel's true mean with nothing in its way.
+//     255. The image converges to the pixel's true mean with nothing in its way.
 //   - Otherwise the history is fetched where the surface stood one frame ago (the same pixel when the camera
-//   did not
-//     move; else reprojected by distance, bilinear). It is dropped when its distance lies outside the
+//     did not move; else reprojected by distance, bilinear). It is dropped when its distance lies outside the
 //     distances of the 3 x 3 samples around the pixel, widened by 1 cell + 2 % (something else was there),
 //     and is clamped to the colours of those nine samples; count is limited to image[3] (default 16), so that
 //     change shows.
+//
 // Allocates nothing. Thread rules: const inputs, one writer per output row.
 #pragma once
 

@@ -7,7 +7,7 @@
 // Destructors:  none run.
 // Threads:      lane i belongs to the thread of index i. ResetAll: when no lane is in use.
 // Invalidation: ResetAll invalidates everything in every lane. The LaneSet itself is a view: copies are the
-// same set.
+//               same set.
 #pragma once
 
 #include <cstddef>

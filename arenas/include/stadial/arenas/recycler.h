@@ -4,15 +4,16 @@
 // KiB are set aside by class, unmerged, and serve the next request of their class at once: a steady working
 // set keeps its very blocks.
 //
-//   segment: | block | block | free | block | ... never carved yet ... |      block: | header 16 B | payload
-//   |
+//   segment: | block | block | free | block | ... never carved yet ... |
+//   block:   | header 16 B | payload |
 //
 // Growth:       carves from the committed bytes until they are used up; never asks the system for anything.
 // Exhaustion:   Allocate returns nullptr and counts a refusal (also when sealed and the headroom is spent).
 // Alignment:    any power of two up to 1 MiB, of the address; 16 at least. The padding in front becomes a
-// free block. Destructors:  none run. Threads:      every method from any thread; one mutex, which does not
-// allocate. Invalidation: Free. Blocks never move. The recycler must outlive its blocks, the segment the
-// recycler.
+//               free block.
+// Destructors:  none run.
+// Threads:      every method from any thread; one mutex, which does not allocate.
+// Invalidation: Free. Blocks never move. The recycler must outlive its blocks, the segment the recycler.
 //
 // Cost: O(1), about 20 ns for a pair of Allocate and Free; a request that finds no room merges first what was
 // set aside (O(blocks set aside)), and Reallocate copies, outside the lock, unless the block is large enough.

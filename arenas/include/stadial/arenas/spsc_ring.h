@@ -6,9 +6,8 @@
 // Alignment:    alignof(T), at least 64: the elements share no cache line with others'.
 // Destructors:  none run; T must be storable in an arena.
 // Threads:      exactly one producer (TryPush, Push, PushSome) and one consumer (TryPop, Front, Drop,
-// Consume)
-//               at a time; the rest any. What the producer wrote before a push is visible to the consumer
-//               after the pop.
+//               Consume) at a time; the rest any. What the producer wrote before a push is visible to the
+//               consumer after the pop.
 // Invalidation: Front stays valid until it is dropped. The ring itself cannot be copied or moved.
 //
 // Cost: wait-free. Each side keeps its own copy of the other's index and reads the shared one only when the

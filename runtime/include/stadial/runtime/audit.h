@@ -154,8 +154,9 @@ void FillReport(const FrameAudit& audit, AuditReport& report);
 
 // Decides verdict and reasons from the other fields; call it again after changing one.
 //   fail        a steady frame allocated, freed, made a VM syscall or faulted; validation messages; a
-//   fallback refused incomplete  the gate is not ARMED or was told to allow, no witness for VM syscalls or
-//   for faults, or no steady frame
+//               fallback refused
+//   incomplete  the gate is not ARMED or was told to allow, no witness for VM syscalls or for faults, or no
+//               steady frame
 void Judge(AuditReport& report);
 
 // The JSON keys are the names of the fields above in snake_case; docs with the example in

@@ -4,8 +4,7 @@
 //   hard      a reservation that would pass it is refused, with an error that names the numbers;
 //   soft      may be passed; above it the budget says IsOverSoft;
 //   throttle  from 85 % of soft up the budget says IsThrottled, until use has fallen to 75 %: whoever can
-//   wait
-//             (task queues, streaming) stops starting new work meanwhile. The gap keeps the state from
+//             wait (task queues, streaming) stops starting new work meanwhile. The gap keeps the state from
 //             flickering.
 //
 // Use is what was reserved here plus the outside bytes: what others take from the same heap, as fed in by
@@ -15,6 +14,7 @@
 // budgets share no cache line. Destructors: a Budget has none; a BudgetCharge releases. Threads: reserve,
 // release and read on any; SetLimits, SetOutsideBytes and Feed on one at a time. Invalidation: a table's
 // budgets live as long as the arena they were carved from.
+//
 // Cost: one compare-and-swap per reservation or release. Use and throttle state change in one step, so no
 // interleaving leaves a stale state behind. Nothing allocates.
 #pragma once

@@ -14,6 +14,7 @@
 // The six answers. Growth: never; 17 bytes per node are carved at construction. Exhaustion: more nodes than
 // nodesMax is an error. Alignment: natural. Destructors: none. Threads: one at a time. Invalidation: Order()
 // and Cycle() until the next Calculate or GetScope.
+//
 // Cost: linear in nodes and edges; no recursion, no allocation.
 #pragma once
 
@@ -71,8 +72,7 @@ class CleanupOrder {
   // `isRemoved`: empty, or one element per node, not 0 for those that are gone. Errors, after which Order()
   // is empty:
   //   Invalid           there is a cycle; the message has its path ("a -> b -> a": a depends on b), cut in
-  //   the
-  //                     middle when it is long; Cycle() has all of it
+  //                     the middle when it is long; Cycle() has all of it
   //   InvalidArgument   a malformed table: rows that overlap or end outside, a target that is no node
   //   CapacityExceeded  more nodes than nodesMax
   Result<void> Calculate(const DependencyTable& table, std::span<const std::uint8_t> isRemoved = {},

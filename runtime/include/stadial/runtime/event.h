@@ -59,7 +59,8 @@ enum class EventType : std::uint32_t {
 constexpr EventType MakeEventType(EventCategory category, std::uint32_t ordinal) noexcept {
   STADIAL_ASSERT_COMPARE(ordinal, <, 1u << 24, "an event type's ordinal has 24 bits");
   // Any 32-bit value is a value of an enumeration with a fixed underlying type.
-  return static_cast<EventType>(EventTypeValue(category, ordinal));  // NOLINT(clang-analyzer-optin.core.EnumCastOutOfRange)
+  // NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange)
+  return static_cast<EventType>(EventTypeValue(category, ordinal));
 }
 
 constexpr EventCategory CategoryOf(EventType type) noexcept {

@@ -6,11 +6,10 @@
 // When the queue is full, its mode decides:
 //   Strict    the new event is rejected, and Emit says so;
 //   Fallback  the queue grows by a chunk of the designated fallback and keeps every event; only when the
-//   fallback
-//             itself refuses is the new event rejected. One warning per frame;
+//             fallback itself refuses is the new event rejected. One warning per frame;
 //   Discard   the oldest event that is not pinned is dropped, in O(1). If every queued event is pinned, the
-//   new one
-//             is rejected: a pinned event is never dropped.
+//             new one is rejected: a pinned event is never dropped.
+//
 // Coalescing: an event whose flags or type policy say kEventCoalesce collapses into a queued event of the
 // same type and key: the queued one keeps its place, takes the new data and payload, and the union of the
 // origins. (Beyond `coalesceKeysMax` different keys queued at once, further ones are queued without being

@@ -1,15 +1,16 @@
 // EventQueue: the storage of an EventBus. A ring of fixed capacity, with what its overflow mode needs beside
 // it: growth chunks (Fallback) or a second ring for pinned events (Discard), and an index for coalescing.
 //
-// How it grows: never, except in Fallback mode, by chunks of a FallbackSite (or of four chunks reserved
-// beside the
-//               ring), each given back as soon as its last event is taken.
-// Exhaustion:   by mode, see event_bus.h. Alignment: 64. Destructors: none run. Threads: one.
+// Growth:       none, except in Fallback mode, by chunks of a FallbackSite (or of four chunks reserved beside
+//               the ring), each given back as soon as its last event is taken.
+// Exhaustion:   by mode, see event_bus.h.
+// Alignment:    64.
+// Destructors:  none run.
+// Threads:      one.
 // Invalidation: an event handed to a visitor is valid during its call, whatever is pushed meanwhile. The ring
-// has one
-//               slot more than its capacity for that: the slot just taken is the last one to be used again.
-//               (Not so in Discard mode, where pushing also moves the head: there, and in growth, the visitor
-//               gets a copy.)
+//               has one slot more than its capacity for that: the slot just taken is the last one to be used
+//               again. (Not so in Discard mode, where pushing also moves the head: there, and in growth, the
+//               visitor gets a copy.)
 //
 // Order. Events that are not pinned form one stream, numbered as they arrive: the ring first, then the
 // chunks. A pinned event in Discard mode stands in its own ring with the number of the stream event it

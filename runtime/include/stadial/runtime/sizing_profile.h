@@ -3,7 +3,7 @@
 // culprit named.
 //
 //   SizingProfile run;
-//   AddRuntime(run, *runtime); AddDeferredQueue(run, queue);                // after the last frame
+//   AddRuntime(run, *runtime); AddDeferredQueue(run, queue);                 // after the last frame
 //   WriteSizingProfile(run, "sizing.json");
 //   ...
 //   ApplySizing(ReadSizingProfile("sizing.json").Value(), runtimeOptions);   // the next run, before Create
@@ -95,8 +95,8 @@ class SizingProfile {
   std::uint64_t runs_ = 1;
 };
 
-// --- Collecting: names are "arena.NAME", "events.NAME", "deferred.NAME", "fallback.NAME", "budget.NAME".
-// ------
+// --- collecting ---
+// Names are "arena.NAME", "events.NAME", "deferred.NAME", "fallback.NAME", "budget.NAME".
 
 Result<void> AddArena(SizingProfile& profile, const arenas::Arena& arena);
 Result<void> AddEventBus(SizingProfile& profile, const EventBus& bus, std::string_view name = "bus");
