@@ -61,6 +61,12 @@ void LaneSet::MoveAll(std::byte* base) const noexcept {
   }
 }
 
+std::size_t LaneSet::UsedBytes() const noexcept {
+  std::size_t bytes = 0;
+  for (std::uint32_t index = 0; index < count_; ++index) bytes += lanes_[index].UsedBytes();
+  return bytes;
+}
+
 std::size_t LaneSet::PeakBytes() const noexcept {
   std::size_t bytes = 0;
   for (std::uint32_t index = 0; index < count_; ++index) bytes += lanes_[index].PeakBytes();

@@ -101,6 +101,9 @@ void DescribeRun(CLI::App& app, Options& options, RawOptions& raw) {
                "at most "
                "'incomplete' (see exit codes)")
       ->group(kGroup);
+  app.add_flag("--telemetry", options.telemetry,
+               "publish every frame in shared memory for another process: watch sandbox")
+      ->group(kGroup);
 }
 
 void DescribeOutput(CLI::App& app, Options& options, RawOptions& raw) {

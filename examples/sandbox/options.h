@@ -56,6 +56,7 @@ struct Options {
   bool listDevices = false;
   bool validation = false;
   runtime::GatePolicy gate = runtime::GatePolicy::Trap;
+  bool telemetry = false;  // publish every frame for a reader in another process
 
   // Output.
   std::string outDir = "out";

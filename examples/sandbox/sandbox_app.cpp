@@ -72,6 +72,7 @@ Result<void> SandboxApp::CreateRuntime() {
   wanted.framesInFlight = options_.framesInFlight;
   wanted.framePolicy = options_.gate;
   wanted.warmupFrames = WarmupFrames(options_.frames);
+  wanted.telemetry.publish = options_.telemetry;
   wanted.log = log_;
   wanted.events.log = log_;
   STADIAL_ASSIGN_OR_RETURN(runtime_, runtime::Runtime::Create(wanted));

@@ -1,5 +1,6 @@
 #include "stadial/gpu/host_memory.h"
 
+#include "stadial/runtime/allocation_tracker.h"
 #include "stadial/runtime/runtime.h"
 
 namespace stadial::gpu {
@@ -88,6 +89,11 @@ HostMemory::PhaseCounters& HostMemory::Counters() noexcept {
   return counters_[static_cast<std::size_t>(runtime_.Phases().Current())];
 }
 
+// What the trackers are told that a block had; not looked up while none listens.
+std::size_t HostMemory::TrackedSize(const void* block) const noexcept {
+  return runtime::TrackersListen() ? recycler_.SizeOf(block) : 0;
+}
+
 void* HostMemory::OnAllocate(void* self, std::size_t size, std::size_t alignment,
                              VkSystemAllocationScope) noexcept {
   auto& memory = *static_cast<HostMemory*>(self);
@@ -98,6 +104,7 @@ void* HostMemory::OnAllocate(void* self, std::size_t size, std::size_t alignment
     return nullptr;
   }
   counters.allocations.fetch_add(1, std::memory_order_relaxed);
+  runtime::NoteAllocation(runtime::AllocationSource::DriverCallback, size);
   return block;
 }
 
@@ -110,12 +117,15 @@ void* HostMemory::OnReallocate(void* self, void* original, std::size_t size, std
   }
   auto& memory = *static_cast<HostMemory*>(self);
   PhaseCounters& counters = memory.Counters();
+  const std::size_t oldSize = memory.TrackedSize(original);
   void* block = memory.ShouldInject() ? nullptr : memory.recycler_.Reallocate(original, size, alignment);
   if (block == nullptr) {  // the original stays valid
     counters.refusals.fetch_add(1, std::memory_order_relaxed);
     return nullptr;
   }
   counters.reallocations.fetch_add(1, std::memory_order_relaxed);
+  runtime::NoteFree(runtime::AllocationSource::DriverCallback, oldSize);
+  runtime::NoteAllocation(runtime::AllocationSource::DriverCallback, size);
   return block;
 }
 
@@ -123,6 +133,7 @@ void HostMemory::OnFree(void* self, void* block) noexcept {
   if (block == nullptr) return;
   auto& memory = *static_cast<HostMemory*>(self);
   memory.Counters().frees.fetch_add(1, std::memory_order_relaxed);
+  runtime::NoteFree(runtime::AllocationSource::DriverCallback, memory.TrackedSize(block));
   memory.recycler_.Free(block);
 }
 

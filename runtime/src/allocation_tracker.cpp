@@ -98,6 +98,15 @@ struct AllocationTrackerAccess {
     if (wasFollowed || isOurs) ++tracker.tables_->totals.frees;
   }
 
+  static void OnSource(AllocationTracker& tracker, AllocationSource source, std::size_t sizeBytes,
+                       bool isFree) noexcept {
+    const AllocationTracker::Lock lock(tracker);
+    if (!tracker.tracking_.load(std::memory_order_relaxed)) return;
+    SourceStats& stats = tracker.tables_->sources[static_cast<std::size_t>(source)];
+    ++(isFree ? stats.frees : stats.count);
+    (isFree ? stats.freedBytes : stats.bytes) += sizeBytes;
+  }
+
   template <class Visit>
   static void ForEach(Visit visit) noexcept {
     for (Listener& listener : listeners) {
@@ -178,6 +187,23 @@ void NotifyTrackersOfFree(void* block) noexcept {
 }
 
 }  // namespace detail
+
+namespace {
+
+void Note(AllocationSource source, std::size_t sizeBytes, bool isFree) noexcept {
+  if (!TrackersListen() || sizeBytes == 0) [[likely]]
+    return;
+  AllocationTrackerAccess::ForEach([=](AllocationTracker& tracker) noexcept {
+    AllocationTrackerAccess::OnSource(tracker, source, sizeBytes, isFree);
+  });
+}
+
+}  // namespace
+
+void NoteAllocation(AllocationSource source, std::size_t sizeBytes) noexcept {
+  Note(source, sizeBytes, false);
+}
+void NoteFree(AllocationSource source, std::size_t sizeBytes) noexcept { Note(source, sizeBytes, true); }
 
 AllocationTracker::AllocationTracker(const AllocationTrackerOptions& options) noexcept : options_(options) {
   static const bool forkHandled =

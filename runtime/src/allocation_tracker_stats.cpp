@@ -77,11 +77,19 @@ AllocationTracker::Stats AllocationTracker::GetStats() const noexcept {
   stats.liveBytes = tables.totals.liveBytes;
   for (std::size_t index = 0; index <= kTrackedComponentsMax; ++index) {
     const Tables::Component& component = tables.components[index];
-    if (component.count != 0)
-      stats.byComponent.entries_[stats.byComponent.size_++] = {component.name, component.count,
-                                                               component.bytes};
+    if (component.count == 0) continue;
+    ComponentStats& entry = stats.byComponent.entries_[stats.byComponent.size_++];
+    entry = {.name = component.name,
+             .count = component.count,
+             .bytes = component.bytes,
+             .liveCount = component.liveCount,
+             .liveBytes = component.liveBytes};
+    std::ranges::copy(component.countByPhase, entry.countByPhase.begin());
+    std::ranges::copy(component.bytesByPhase, entry.bytesByPhase.begin());
   }
-  std::copy(std::begin(tables.countByPhase), std::end(tables.countByPhase), stats.countByPhase.begin());
+  std::ranges::copy(tables.countByPhase, stats.countByPhase.begin());
+  std::ranges::copy(tables.bytesByPhase, stats.bytesByPhase.begin());
+  std::ranges::copy(tables.sources, stats.bySource.begin());
   stats.largest = tables.Describe(tables.largest);
   stats.largestAllocation = stats.largest.component;
   stats.largestSize = stats.largest.size;

@@ -101,9 +101,14 @@ void AllocationTracker::Tables::Add(const Seen& seen) noexcept {
 
   ++totals.count;
   totals.totalBytes += seen.size;
-  ++countByPhase[static_cast<std::size_t>(seen.phase) & 3];
-  ++components[record.component].count;
-  components[record.component].bytes += seen.size;
+  const std::size_t phase = static_cast<std::size_t>(seen.phase) % kTrackedPhases;
+  ++countByPhase[phase];
+  bytesByPhase[phase] += seen.size;
+  Component& component = components[record.component];
+  ++component.count;
+  component.bytes += seen.size;
+  ++component.countByPhase[phase];
+  component.bytesByPhase[phase] += seen.size;
   if (first.ptr == nullptr) first = record;
   if (largest.ptr == nullptr || seen.size > largest.size) {
     largest = record;
@@ -117,6 +122,8 @@ void AllocationTracker::Tables::Follow(const Record& record) noexcept {
   if (const std::size_t at = FindHome(record.ptr); at < homes.size()) {
     Record& stale = records[homes[at] - 1];
     totals.liveBytes += record.size - stale.size;
+    RemoveLive(stale.component, stale.size);
+    AddLive(record.component, record.size);
     const std::uint32_t nextFree = stale.nextFree;
     stale = record;
     stale.nextFree = nextFree;
@@ -136,6 +143,7 @@ void AllocationTracker::Tables::Follow(const Record& record) noexcept {
   homes[at] = taken;
   ++totals.liveCount;
   totals.liveBytes += record.size;
+  AddLive(record.component, record.size);
 }
 
 bool AllocationTracker::Tables::Remove(const void* ptr) noexcept {
@@ -147,6 +155,7 @@ bool AllocationTracker::Tables::Remove(const void* ptr) noexcept {
   --totals.liveCount;
   totals.liveBytes -= record.size;
   totals.freedBytes += record.size;
+  RemoveLive(record.component, record.size);
   record.ptr = nullptr;
   record.nextFree = firstFree;
   firstFree = index;

@@ -26,6 +26,10 @@ struct AllocationTracker::Tables {
     char name[kTrackedComponentNameBytesMax];
     std::uint64_t count;
     std::uint64_t bytes;
+    std::uint64_t liveCount;
+    std::uint64_t liveBytes;
+    std::uint64_t countByPhase[kTrackedPhases];
+    std::uint64_t bytesByPhase[kTrackedPhases];
   };
   // One allocation, as the gate or Record tells it.
   struct Seen {
@@ -49,7 +53,9 @@ struct AllocationTracker::Tables {
   TrackedAllocation Describe(const Record& record) const noexcept;
 
   AllocationSnapshot totals;
-  std::uint64_t countByPhase[4];
+  std::uint64_t countByPhase[kTrackedPhases];
+  std::uint64_t bytesByPhase[kTrackedPhases];
+  SourceStats sources[kAllocationSourceCount];
   std::uint64_t driverCount;
   std::uint64_t driverBytes;
   std::uint64_t otherCount;
@@ -73,6 +79,15 @@ struct AllocationTracker::Tables {
   void EraseHome(std::size_t at) noexcept;
   std::uint16_t InternComponent(std::string_view name) noexcept;
   void Follow(const Record& record) noexcept;
+  // The component's live blocks: one of `bytes` more, or less.
+  void AddLive(std::uint16_t component, std::uint64_t bytes) noexcept {
+    ++components[component].liveCount;
+    components[component].liveBytes += bytes;
+  }
+  void RemoveLive(std::uint16_t component, std::uint64_t bytes) noexcept {
+    --components[component].liveCount;
+    components[component].liveBytes -= bytes;
+  }
 };
 
 // Holds the tracker's spin lock.

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "stadial/arenas/byte_text.h"
+#include "stadial/runtime/phase_ledger.h"
 
 namespace stadial::runtime {
 namespace {
@@ -21,9 +22,7 @@ AuditTimes TimesOf(const TimeHistogram& histogram) {
 
 Json ToJsonTimes(const AuditTimes& times) {
   // Tenths of a nanosecond: more digits would only be noise.
-  const auto round = [](double us) {
-    return std::round(us * 1e4) / 1e4;
-  };
+  const auto round = [](double us) { return std::round(us * 1e4) / 1e4; };
   return {{"p50", round(times.p50)},
           {"p99", round(times.p99)},
           {"p999", round(times.p999)},
@@ -31,6 +30,81 @@ Json ToJsonTimes(const AuditTimes& times) {
 }
 
 unsigned long long Wide(std::uint64_t value) { return value; }
+
+long long Signed(std::int64_t value) { return value; }
+
+double Microseconds(std::uint64_t ns) { return static_cast<double>(ns) / 1000.0; }
+
+// "compile", then what else the frame did: "compile, also fault".
+std::string CausesOf(const Hitch& hitch) {
+  std::string text = ToString(hitch.cause);
+  const char* separator = ", also ";
+  for (std::size_t cause = 0; cause < kHitchCauseCount; ++cause) {
+    if ((hitch.evidence >> cause & 1u) == 0 || cause == static_cast<std::size_t>(hitch.cause)) continue;
+    text += separator;
+    text += ToString(static_cast<HitchCause>(cause));
+    separator = ", ";
+  }
+  return text;
+}
+
+Json HitchesJson(const AuditReport& report) {
+  Json byCause;
+  for (std::size_t cause = 0; cause < kHitchCauseCount; ++cause)
+    byCause[ToString(static_cast<HitchCause>(cause))] = report.hitches.byCause[cause];
+  Json worst = Json::array();
+  for (const Hitch& hitch : report.hitches.worst) {
+    Json evidence = Json::array();
+    for (std::size_t cause = 0; cause < kHitchCauseCount; ++cause) {
+      if ((hitch.evidence >> cause & 1u) != 0) evidence.push_back(ToString(static_cast<HitchCause>(cause)));
+    }
+    worst.push_back({{"frame", hitch.frameIndex},
+                     {"us", Microseconds(hitch.frameNs)},
+                     {"median_us", Microseconds(hitch.medianNs)},
+                     {"threshold_us", Microseconds(hitch.thresholdNs)},
+                     {"waited_us", Microseconds(hitch.waitedNs)},
+                     {"cause", ToString(hitch.cause)},
+                     {"evidence", evidence}});
+  }
+  return {{"total", report.hitches.total}, {"by_cause", byCause}, {"worst", worst}};
+}
+
+Json PacingJson(const AuditReport& report) {
+  const FramePacingStats& stats = report.pacing.stats;
+  return {{"period_us", Microseconds(report.pacing.periodNs)},
+          {"ceiling_us", Microseconds(report.pacing.ceilingNs)},
+          {"late_frames", stats.lateFrames},
+          {"missed_deadlines", stats.missedDeadlines},
+          {"over_ceiling", stats.overCeiling},
+          {"late_us_max", Microseconds(stats.lateNsMax)},
+          {"slept_us", Microseconds(stats.sleptNs)},
+          {"spun_us", Microseconds(stats.spunNs)}};
+}
+
+void PrintHitches(const AuditReport& report, std::FILE* file) {
+  std::fprintf(file, "hitches        %llu", Wide(report.hitches.total));
+  const char* separator = ": ";
+  for (std::size_t cause = 0; cause < kHitchCauseCount; ++cause) {
+    if (report.hitches.byCause[cause] == 0) continue;
+    std::fprintf(file, "%s%llu %s", separator, Wide(report.hitches.byCause[cause]),
+                 ToString(static_cast<HitchCause>(cause)));
+    separator = ", ";
+  }
+  std::fputc('\n', file);
+  if (!report.hitches.worst.empty()) {
+    const Hitch& worst = report.hitches.worst.front();
+    std::fprintf(file, "  worst        frame %llu: %.0f us, median %.0f us; %s\n", Wide(worst.frameIndex),
+                 Microseconds(worst.frameNs), Microseconds(worst.medianNs), CausesOf(worst).c_str());
+  }
+  if (report.pacing.periodNs != 0) {
+    std::fprintf(
+        file,
+        "pacing         every %.0f us: %llu frames late, %llu deadlines missed, %llu frames over %.0f us\n",
+        Microseconds(report.pacing.periodNs), Wide(report.pacing.stats.lateFrames),
+        Wide(report.pacing.stats.missedDeadlines), Wide(report.pacing.stats.overCeiling),
+        Microseconds(report.pacing.ceilingNs));
+  }
+}
 
 void AddReason(AuditReport& report, AuditVerdict verdict, std::string reason) {
   // A failure outweighs a gap in the evidence.
@@ -56,8 +130,16 @@ void FrameAudit::Record(const FrameSample& sample) noexcept {
   ++frames_.total;
   if (frames_.total <= warmupFrames_) {
     ++frames_.warmup;
+    hitches_.Learn(sample.frameNs);
     return;
   }
+  hitches_.Judge({.frameIndex = sample.frameIndex,
+                  .frameNs = sample.frameNs,
+                  .waitedNs = sample.waitedNs,
+                  .fallbackAllocations = sample.fallbackAllocations,
+                  .minorFaults = sample.minorFaults,
+                  .budgetDeferrals = sample.budgetDeferrals,
+                  .compiled = sample.compiled});
   if (sample.compiled) {
     ++frames_.compile;
     return;
@@ -81,11 +163,31 @@ void FillReport(const FrameAudit& audit, AuditReport& report) {
   report.firstOffendingFrame = audit.FirstOffendingFrame();
   report.frameTimeUs = TimesOf(audit.FrameTimes());
   report.runtimeOverheadUs = TimesOf(audit.OverheadTimes());
+  const HitchDetector& hitches = audit.Hitches();
+  report.hitches.total = hitches.Count();
+  for (std::size_t cause = 0; cause < kHitchCauseCount; ++cause)
+    report.hitches.byCause[cause] = hitches.Count(static_cast<HitchCause>(cause));
+  report.hitches.worst.assign(hitches.Worst().begin(), hitches.Worst().end());
   report.validationMessages = audit.ValidationMessages();
   const std::uint64_t steady = audit.Frames().steady;
   report.driver.callbackAllocationsPerFrame =
       steady == 0 ? 0.0
                   : static_cast<double>(audit.DriverCallbackAllocations()) / static_cast<double>(steady);
+}
+
+void FillPhases(const PhaseLedger& ledger, AuditReport& report) {
+  for (std::size_t index = 0; index < kTrackedPhases; ++index) {
+    const PhaseAllocations seen = ledger.Of(static_cast<Phase>(index));
+    if (seen.stays == 0) continue;
+    report.phases.push_back({.name = ToString(static_cast<Phase>(index)),
+                             .stays = seen.stays,
+                             .allocations = seen.sum.count,
+                             .bytes = seen.sum.totalBytes,
+                             .frees = seen.sum.frees,
+                             .liveCount = seen.sum.liveCount,
+                             .liveBytes = seen.sum.liveBytes,
+                             .seconds = static_cast<double>(seen.sum.elapsedNs) * 1e-9});
+  }
 }
 
 void Judge(AuditReport& report) {
@@ -183,8 +285,21 @@ std::string ToJson(const AuditReport& report) {
                               {"committed_bytes", arena.committedBytes},
                               {"peak_bytes", arena.peakBytes}});
   }
+  json["phases"] = Json::array();
+  for (const AuditPhase& phase : report.phases) {
+    json["phases"].push_back({{"name", phase.name},
+                              {"stays", phase.stays},
+                              {"heap_allocations", phase.allocations},
+                              {"heap_bytes", phase.bytes},
+                              {"heap_frees", phase.frees},
+                              {"live_blocks", phase.liveCount},
+                              {"live_bytes", phase.liveBytes},
+                              {"seconds", phase.seconds}});
+  }
   json["frame_time_us"] = ToJsonTimes(report.frameTimeUs);
   json["runtime_overhead_us"] = ToJsonTimes(report.runtimeOverheadUs);
+  json["hitches"] = HitchesJson(report);
+  json["pacing"] = PacingJson(report);
   json["validation_messages"] = report.validationMessages;
   json["first_offending_frame"] =
       report.firstOffendingFrame == kNoFrame ? Json(nullptr) : Json(report.firstOffendingFrame);
@@ -238,12 +353,20 @@ void PrintAudit(const AuditReport& report, std::FILE* file) {
                  arenas::FormatBytes(arena.peakBytes).Get(), arenas::FormatBytes(arena.committedBytes).Get(),
                  arenas::FormatBytes(arena.reservedBytes).Get());
   }
+  for (const AuditPhase& phase : report.phases) {
+    std::fprintf(
+        file,
+        "phase          %-8s %lld heap allocations, %lld frees, %+lld blocks and %+lld B live; %.3f s\n",
+        phase.name.c_str(), Signed(phase.allocations), Signed(phase.frees), Signed(phase.liveCount),
+        Signed(phase.liveBytes), phase.seconds);
+  }
   const auto times = [file](const char* name, const AuditTimes& us) {
     std::fprintf(file, "%-14s p50 %.2f  p99 %.2f  p99.9 %.2f  max %.2f us\n", name, us.p50, us.p99, us.p999,
                  us.max);
   };
   times("frame time", report.frameTimeUs);
   times("runtime part", report.runtimeOverheadUs);
+  PrintHitches(report, file);
   std::fprintf(file, "validation     %llu messages\n", Wide(report.validationMessages));
   std::fprintf(file, "verdict        %s\n", ToString(report.verdict));
   for (const std::string& reason : report.reasons) std::fprintf(file, "  because      %s\n", reason.c_str());

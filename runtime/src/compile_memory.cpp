@@ -1,4 +1,5 @@
 #include "stadial/runtime/compile_memory.h"
+#include "stadial/runtime/allocation_tracker.h"
 
 #include "stadial/runtime/frame_loop.h"
 
@@ -48,6 +49,7 @@ Result<arenas::Arena*> CompileMemory::BeginCompile() noexcept {
     const WitnessPause pause(loop_);
     if (half.committed) {
       STADIAL_RETURN_IF_ERROR(half.segment->Protect(arenas::PageAccess::ReadWrite));
+      NoteFree(AllocationSource::Arena, half.arena.UsedBytes());
       half.arena.Reset();
     } else {
       STADIAL_RETURN_IF_ERROR(half.segment->CommitAll());
@@ -88,6 +90,7 @@ Result<void> CompileMemory::SealCompile() noexcept {
     old.state = isFrameOpen ? HalfState::RetiringOpen : HalfState::Retiring;
     old.retireValue = loop_ != nullptr ? loop_->LastStatedValue() : 0;
   }
+  NoteAllocation(AllocationSource::Arena, half.arena.UsedBytes());
   half.state = HalfState::Current;
   current_ = building_;
   building_ = kNone;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "stadial/arenas/assert.h"
+#include "stadial/runtime/allocation_tracker.h"
 #include "stadial/runtime/gate_state.h"
 
 namespace stadial::runtime {
@@ -62,6 +63,7 @@ void* FallbackSite::TryAllocate(std::size_t sizeBytes, std::size_t alignment) no
   allocations_.fetch_add(1, std::memory_order_relaxed);
   allocationsThisFrame_.store(thisFrame + 1, std::memory_order_relaxed);
   RaiseTo(allocationsInWorstFrame_, thisFrame + 1);
+  NoteAllocation(AllocationSource::Fallback, sizeBytes);
   return block;
 }
 
@@ -80,6 +82,7 @@ void FallbackSite::Free(void* block) noexcept {
   bytes_.fetch_sub(sizeBytes, std::memory_order_relaxed);
   frees_.fetch_add(1, std::memory_order_relaxed);
   heap_->Free(start);
+  NoteFree(AllocationSource::Fallback, sizeBytes);
 }
 
 FallbackSiteStats FallbackSite::Stats() const noexcept {

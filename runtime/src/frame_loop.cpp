@@ -2,10 +2,13 @@
 
 #include "frame_thread.h"
 #include "stadial/arenas/virtual_memory.h"
+#include "stadial/runtime/allocation_tracker.h"
 #include "stadial/runtime/compile_memory.h"
 #include "stadial/runtime/designated_fallback.h"
 #include "stadial/runtime/event_bus.h"
+#include "stadial/runtime/frame_pacing.h"
 #include "stadial/runtime/phase.h"
+#include "stadial/runtime/telemetry.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define STADIAL_SHADOW_MEMORY 1
@@ -59,12 +62,29 @@ Result<void> FrameLoop::CheckCanBegin() noexcept {
   return phases_.Require(Phase::Frame, "FrameLoop::Begin");
 }
 
+Result<FrameContext*> FrameLoop::Begin(std::uint64_t frameIndex) noexcept {
+  if (!isOpen_) {
+    if (frameIndex < frameIndex_ || frameIndex == ~std::uint64_t{0}) {
+      return Error::Format(
+          ErrorCode::InvalidArgument,
+          "FrameLoop::Begin: frame %llu cannot follow; indices go up, the next one is %llu or "
+          "above",
+          static_cast<unsigned long long>(frameIndex), static_cast<unsigned long long>(frameIndex_));
+    }
+    frameIndex_ = frameIndex;
+    slotIndex_ = static_cast<std::uint32_t>(frameIndex % FramesInFlight());
+  }
+  return Begin();
+}
+
 Result<FrameContext*> FrameLoop::Begin() noexcept {
-  const std::uint64_t beginNs = NowNs();
   if (phases_.Current() != Phase::Frame || isOpen_ ||
       (parts_.compile != nullptr && parts_.compile->IsCompiling())) [[unlikely]] {
     STADIAL_RETURN_IF_ERROR(CheckCanBegin());
   }
+  // Outside of the frame: neither its time nor the runtime's part.
+  if (parts_.pacer != nullptr) pacedNs_ = parts_.pacer->Wait();
+  const std::uint64_t beginNs = NowNs();
   if (parts_.thread != nullptr) parts_.thread->CountFaultsFromHere(beginNs - endNs_);
   std::uint64_t completed = source_->CompletedValue();
   std::uint64_t waitedNs = 0;
@@ -76,6 +96,8 @@ Result<FrameContext*> FrameLoop::Begin() noexcept {
     waitedNs = NowNs() - waitStartNs;
   }
   arenas::LaneSet& lanes = slots_[slotIndex_];
+  if (TrackersListen()) [[unlikely]]
+    NoteFree(AllocationSource::Arena, lanes.UsedBytes());
   if (parts_.quarantines.empty()) [[likely]] {
     lanes.ResetAll();
   } else {
@@ -90,7 +112,8 @@ Result<FrameContext*> FrameLoop::Begin() noexcept {
               .lane = &lanes.Lane(0),
               .lanes = &lanes,
               .completionValue = frameIndex_ + 1,
-              .excludedNs = waitedNs};
+              .excludedNs = waitedNs,
+              .waitedNs = waitedNs};
   isOpen_ = true;
   if (parts_.thread != nullptr) parts_.thread->Open(frameIndex_);
   return &context_;
@@ -112,12 +135,22 @@ void FrameLoop::End(std::uint64_t completionValue) noexcept {
   endNs_ = NowNs();
   sample.frameNs = endNs_ - beginNs_;
   sample.overheadNs = sample.frameNs > context_.excludedNs ? sample.frameNs - context_.excludedNs : 0;
+  sample.beginNs = beginNs_;
+  sample.pacedNs = pacedNs_;
+  sample.slot = slotIndex_;
+  sample.waitedNs = context_.waitedNs;
+  sample.budgetDeferrals = context_.budgetDeferrals;
+  if (parts_.fallbacks != nullptr) sample.fallbackAllocations = parts_.fallbacks->AllocationsThisFrame();
+  if (parts_.pacer != nullptr) parts_.pacer->NoteFrame(sample.frameNs);
   if (parts_.audit != nullptr) {
     const bool wasSteady = parts_.audit->IsSteady();
     parts_.audit->Record(sample);
     if (!wasSteady && parts_.thread != nullptr && parts_.audit->IsSteady())
       parts_.thread->TakeDriverBaseline();
   }
+  if (parts_.telemetry != nullptr) parts_.telemetry->Publish(sample);
+  if (TrackersListen()) [[unlikely]]
+    NoteAllocation(AllocationSource::Arena, context_.lanes->UsedBytes());
   ++frameIndex_;
   slotIndex_ = slotIndex_ + 1 == FramesInFlight() ? 0 : slotIndex_ + 1;
   isOpen_ = false;
@@ -145,7 +178,10 @@ Result<void> FrameLoop::WaitForValue(std::uint64_t value, const char* what, std:
           waited.HasValue() ? "the source returned early" : waited.GetError().Message());
     }
   }
-  if (isOpen_) context_.excludedNs += waitedNs;
+  if (isOpen_) {
+    context_.excludedNs += waitedNs;
+    context_.waitedNs += waitedNs;
+  }
   return {};
 }
 

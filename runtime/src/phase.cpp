@@ -64,6 +64,7 @@ Result<void> PhaseMachine::Transition(Phase to, std::source_location site) noexc
   current_.store(to, std::memory_order_release);
   // From here on (or no longer) unregistered threads' allocations count as "other threads while frames run".
   SetFramesRunning(to == Phase::Frame);
+  if (observer_ != nullptr) observer_->OnTransition(from, to);
   return {};
 }
 

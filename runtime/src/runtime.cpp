@@ -10,6 +10,8 @@
 #include "stadial/arenas/fallback_heap.h"
 #include "stadial/runtime/designated_fallback.h"
 #include "stadial/runtime/kernel_witness.h"
+#include "stadial/runtime/phase_ledger.h"
+#include "telemetry_arenas.h"
 
 namespace stadial::runtime {
 namespace {
@@ -65,6 +67,22 @@ Result<void> CheckOptions(const RuntimeOptions& options) noexcept {
                          "RuntimeOptions::quarantineWindows is 1; it must be 0 (off) or 2 to %u",
                          arenas::kQuarantineWindowsMax);
   }
+  if (const char* const bad = FramePacer::Check(options.pacing); bad != nullptr) {
+    return Error::Format(
+        ErrorCode::InvalidArgument,
+        "RuntimeOptions::pacing.%s is out of range: periodNs must be 0 or %llu to %llu (it is "
+        "%llu), spinNs not above it (it is %llu)",
+        bad, static_cast<unsigned long long>(kPacingPeriodNsMin),
+        static_cast<unsigned long long>(kPacingPeriodNsMax),
+        static_cast<unsigned long long>(options.pacing.periodNs),
+        static_cast<unsigned long long>(options.pacing.spinNs));
+  }
+  if (options.telemetry.publish) STADIAL_RETURN_IF_ERROR(Telemetry::Check(options.telemetry));
+  if (HitchDetector::Check(options.hitches) != nullptr) {
+    return Error::Format(ErrorCode::InvalidArgument,
+                         "RuntimeOptions::hitches.factor is %.3g; it must be 1 to 1000",
+                         options.hitches.factor);
+  }
   if (options.framePolicy > GatePolicy::Trap)
     return OutOfRange("framePolicy", static_cast<std::uint64_t>(options.framePolicy), 0, 4);
   if (options.name == nullptr || options.name[0] == '\0') {
@@ -92,7 +110,11 @@ RuntimeOptions Rounded(RuntimeOptions options) noexcept {
 
 struct Runtime::State {
   State(const RuntimeOptions& rounded, Region&& reserved, std::source_location site) noexcept
-      : options(rounded), region(std::move(reserved)), phases(site), audit(rounded.warmupFrames) {}
+      : options(rounded),
+        region(std::move(reserved)),
+        phases(site),
+        audit(rounded.warmupFrames, rounded.hitches),
+        pacer(rounded.pacing) {}
 
   RuntimeOptions options;
   Region region;
@@ -104,7 +126,10 @@ struct Runtime::State {
   bool isSetupSealed = false;
   PhaseMachine phases;
   FrameAudit audit;
+  FramePacer pacer;
   Late<ThreadRegistration> registration;
+  Late<AllocationTracker> tracker;  // with RuntimeOptions::trackAllocations
+  Late<PhaseLedger> ledger;
   Late<VmSyscallWitness> witness;
   char witnessReason[arenas::kErrorMessageBytesMax] = {};
   const char* faultsReason = nullptr;  // null: the frame thread's faults are counted
@@ -116,11 +141,13 @@ struct Runtime::State {
   Late<FrameLoop> frames;
   std::span<arenas::LaneSet> slots;
   std::span<arenas::Quarantine> quarantines;  // one per slot, or none
+  Telemetry* telemetry = nullptr;
 
   Result<void> Build() noexcept;
   Result<Segment*> AddCommitted(const char* name, std::size_t bytes, std::size_t alignment = 0) noexcept;
   Result<void> BuildFrameSlots() noexcept;
   Result<void> BuildFallbacks() noexcept;
+  Result<void> BuildTelemetry() noexcept;
   void StartWitness() noexcept;
 };
 
@@ -157,6 +184,12 @@ Result<Segment*> Runtime::State::AddCommitted(const char* name, std::size_t byte
 Result<void> Runtime::State::Build() noexcept {
   registration.Emplace(ThreadRole::Frame, "frame");
   RunGateSelfTest();
+  if (options.trackAllocations) {
+    tracker.Emplace();
+    tracker->StartTracking();
+    ledger.Emplace(*tracker);
+    phases.SetObserver(&*ledger);
+  }
   // Compile halves are committed when a compile first opens them.
   STADIAL_ASSIGN_OR_RETURN(Segment * a,
                            region.AddSegment({.name = "compile_a", .sizeBytes = options.compileBytes}));
@@ -181,6 +214,7 @@ Result<void> Runtime::State::Build() noexcept {
   STADIAL_RETURN_IF_ERROR(events->SetTypePolicy(EventType::ResourceInvalidated, kEventPinned));
   StartWitness();
   faultsReason = WhyFaultsAreNotOurs();
+  STADIAL_RETURN_IF_ERROR(BuildTelemetry());
   frameThread.Emplace(options.framePolicy, witness.Get(), faultsReason == nullptr);
   frames.Emplace(slots, phases,
                  FrameLoop::Parts{.compile = &*compile,
@@ -188,6 +222,8 @@ Result<void> Runtime::State::Build() noexcept {
                                   .fallbacks = fallbacks,
                                   .audit = &audit,
                                   .thread = &*frameThread,
+                                  .pacer = pacer.IsPaced() ? &pacer : nullptr,
+                                  .telemetry = telemetry,
                                   .quarantines = quarantines},
                  FrameLoop::Options{.waitDeadlineNs = options.waitDeadlineNs, .log = options.log});
   return {};
@@ -224,6 +260,27 @@ Result<void> Runtime::State::BuildFallbacks() noexcept {
   return {};
 }
 
+Result<void> Runtime::State::BuildTelemetry() noexcept {
+  if (!options.telemetry.publish) return {};
+  STADIAL_ASSIGN_OR_RETURN(telemetry,
+                           Telemetry::Create(options.name, options.telemetry,
+                                             {.phases = &phases,
+                                              .events = &*events,
+                                              .fallbacks = fallbacks,
+                                              .audit = &audit,
+                                              .pacer = pacer.IsPaced() ? &pacer : nullptr,
+                                              .framesInFlight = options.framesInFlight,
+                                              .warmupFrames = options.warmupFrames,
+                                              .gatePolicy = static_cast<std::uint64_t>(options.framePolicy)},
+                                             setup));
+  return detail::AddTelemetryArenas(*telemetry, {.setup = setupSegment,
+                                                 .setupBytes = &setupPeakBytes,
+                                                 .compile = &*compile,
+                                                 .slots = slots,
+                                                 .fallback = fallbackSegment,
+                                                 .fallbackHeap = fallbackHeap});
+}
+
 void Runtime::State::StartWitness() noexcept {
   const char* reason = "switched off by RuntimeOptions::kernelWitness";
   std::optional<Error> error;
@@ -250,6 +307,7 @@ Result<void> Runtime::SealSetup(std::source_location site) noexcept {
   State& state = *state_;
   STADIAL_RETURN_IF_ERROR(state.phases.Transition(Phase::Compile, site));
   state.setupPeakBytes = state.setup.UsedBytes();
+  NoteAllocation(AllocationSource::Arena, state.setupPeakBytes);
   std::byte* const end = state.setupSegment->Base() + state.setupPeakBytes;
   // References to the arena that were taken before stay valid and find it empty.
   state.setup =
@@ -257,6 +315,7 @@ Result<void> Runtime::SealSetup(std::source_location site) noexcept {
             end, 0, site);
   state.isSetupSealed = true;
   state.fallbacks->Seal();
+  if (state.telemetry != nullptr) state.telemetry->Seal();
   return {};
 }
 
@@ -298,6 +357,9 @@ FrameLoop& Runtime::Frames() noexcept { return *state_->frames; }
 EventBus& Runtime::Events() noexcept { return *state_->events; }
 FallbackRegistry& Runtime::Fallbacks() noexcept { return *state_->fallbacks; }
 FrameAudit& Runtime::Audit() noexcept { return state_->audit; }
+AllocationTracker* Runtime::Tracker() noexcept { return state_->tracker.Get(); }
+const PhaseLedger* Runtime::Ledger() const noexcept { return state_->ledger.Get(); }
+Telemetry* Runtime::GetTelemetry() noexcept { return state_->telemetry; }
 Region& Runtime::GetRegion() noexcept { return state_->region; }
 const RuntimeOptions& Runtime::Options() const noexcept { return state_->options; }
 
@@ -320,6 +382,9 @@ AuditReport Runtime::BuildAudit() {
   report.witness.minorFaults = state.faultsReason == nullptr;
   if (state.faultsReason != nullptr) report.witness.minorFaultsReason = state.faultsReason;
   FillReport(state.audit, report);
+  report.pacing.periodNs = state.pacer.Options().periodNs;
+  report.pacing.ceilingNs = state.pacer.CeilingNs();
+  report.pacing.stats = state.pacer.Stats();
   const DriverCounters driver = state.frameThread->DriverSinceBaseline();
   report.driver.directFrameThread = driver.frameThread + driver.workerThreads;
   report.driver.directSubmitThread = driver.submitThread;
@@ -339,6 +404,7 @@ AuditReport Runtime::BuildAudit() {
                              .committedBytes = segment.CommittedBytes(),
                              .peakBytes = PeakBytesOf(segment)});
   }
+  if (state.ledger.Get() != nullptr) FillPhases(*state.ledger, report);
   Judge(report);
   return report;
 }
@@ -369,6 +435,7 @@ void RuntimeDeleter::operator()(Runtime* runtime) const noexcept {
     }
   }
   state.frames.Reset();
+  if (state.telemetry != nullptr) state.telemetry->~Telemetry();
   state.frameThread.Reset();
   state.witness.Reset();
   state.events.Reset();
@@ -379,6 +446,9 @@ void RuntimeDeleter::operator()(Runtime* runtime) const noexcept {
                                state.options.name, leaked);
     }
   }
+  state.phases.SetObserver(nullptr);
+  state.ledger.Reset();
+  state.tracker.Reset();
   state.registration.Reset();
   // The record itself lies in the region: it ends before the region does.
   const Region region = std::move(state.region);

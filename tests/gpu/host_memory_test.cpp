@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "gpu_fixture.h"
+#include "stadial/runtime/allocation_tracker.h"
 
 namespace stadial::gpu {
 namespace {
@@ -68,6 +69,25 @@ TEST_F(HostMemoryCallbacks, ReallocateFollowsTheSpecification) {
   EXPECT_EQ(InSetup().reallocations, 1u);
   EXPECT_EQ(InSetup().frees, 1u);
   EXPECT_EQ(stats_.liveBlocks, 0u);
+}
+
+TEST_F(HostMemoryCallbacks, Aa_ATrackerSeesThemApartFromTheHeap) {
+  runtime::AllocationTracker tracker;
+  tracker.StartTracking();
+  ASSERT_TRUE(tracker.IsArmed()) << tracker.WhyNotArmed();
+  void* block = Allocate(100);
+  block = Reallocate(block, 300);
+  Free(block);
+  Free(Allocate(20));
+  tracker.StopTracking();
+  const runtime::AllocationTracker::Stats stats = tracker.GetStats();
+  const runtime::SourceStats& seen =
+      stats.bySource[static_cast<std::size_t>(runtime::AllocationSource::DriverCallback)];
+  EXPECT_EQ(seen.count, 3u);
+  EXPECT_EQ(seen.bytes, 420u);
+  EXPECT_EQ(seen.frees, 3u);
+  EXPECT_EQ(seen.freedBytes, 420u);
+  EXPECT_EQ(stats.count, 0u) << "none of it is the heap's";
 }
 
 TEST_F(HostMemoryCallbacks, ExhaustionAnswersNullAndIsCounted) {

@@ -84,6 +84,78 @@ TEST_F(AllocationTrackerTest, Aa_ByComponentPhaseAndLargest) {
   for (void* const block : blocks) std::free(block);
 }
 
+TEST_F(AllocationTrackerTest, Aa_EachComponentByPhaseAndLive) {
+  AllocationTracker tracker;
+  Start(tracker);
+  void* blocks[3];
+  {
+    const GateScope compile(GatePolicy::Allow, GatePolicy::Allow, Phase::Compile, "sand");
+    blocks[0] = stadial_test::TrackedAllocation(100);
+    blocks[1] = stadial_test::TrackedAllocation(20);
+  }
+  {
+    const GateScope frame(GatePolicy::Allow, GatePolicy::Allow, Phase::Frame, "sand");
+    blocks[2] = stadial_test::TrackedAllocation(3);
+  }
+  std::free(blocks[0]);
+  const AllocationTracker::Stats stats = tracker.GetStats();
+  ASSERT_NE(stats.byComponent.Find("sand"), nullptr);
+  const ComponentStats& sand = *stats.byComponent.Find("sand");
+  const auto at = [](Phase phase) { return static_cast<std::size_t>(phase); };
+  EXPECT_EQ(sand.count, 3u);
+  EXPECT_EQ(sand.countByPhase[at(Phase::Compile)], 2u);
+  EXPECT_EQ(sand.bytesByPhase[at(Phase::Compile)], 120u);
+  EXPECT_EQ(sand.countByPhase[at(Phase::Frame)], 1u);
+  EXPECT_EQ(sand.bytesByPhase[at(Phase::Frame)], 3u);
+  EXPECT_EQ(sand.bytesByPhase[at(Phase::Setup)], 0u);
+  EXPECT_EQ(sand.liveCount, 2u);
+  EXPECT_EQ(sand.liveBytes, 23u);
+  EXPECT_EQ(stats.bytesByPhase[at(Phase::Compile)], 120u);
+  EXPECT_EQ(stats.bytesByPhase[at(Phase::Frame)], 3u);
+  // An address that comes again under another component is that one's from then on.
+  int place = 0;
+  tracker.Record(&place, 50, "water");
+  tracker.Record(&place, 70, "lava");
+  EXPECT_EQ(tracker.GetStats().byComponent.Find("water")->liveCount, 0u);
+  EXPECT_EQ(tracker.GetStats().byComponent.Find("lava")->liveBytes, 70u);
+  std::free(blocks[1]);
+  std::free(blocks[2]);
+}
+
+TEST_F(AllocationTrackerTest, Aa_SourcesBesideTheHeapAreCountedApartFromAnyThread) {
+  AllocationTracker tracker;
+  NoteAllocation(AllocationSource::Arena, 1);  // nobody listens
+  Start(tracker);
+  NoteAllocation(AllocationSource::Arena, 4096);
+  NoteAllocation(AllocationSource::Arena, 0);
+  NoteFree(AllocationSource::Arena, 1000);
+  const std::size_t heapBefore = tracker.GetAllocations().count;
+  std::vector<std::thread> threads;
+  {
+    const DriverCallScope untracked("test");  // starting a thread allocates
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([] {
+        for (int n = 0; n < 1000; ++n) {
+          NoteAllocation(AllocationSource::DriverCallback, 64);
+          NoteFree(AllocationSource::DriverCallback, 64);
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  const AllocationTracker::Stats stats = tracker.GetStats();
+  const SourceStats& arena = stats.bySource[static_cast<std::size_t>(AllocationSource::Arena)];
+  EXPECT_EQ(arena.count, 1u);
+  EXPECT_EQ(arena.bytes, 4096u);
+  EXPECT_EQ(arena.frees, 1u);
+  EXPECT_EQ(arena.freedBytes, 1000u);
+  const SourceStats& driver = stats.bySource[static_cast<std::size_t>(AllocationSource::DriverCallback)];
+  EXPECT_EQ(driver.count, 4000u);
+  EXPECT_EQ(driver.freedBytes, 4000u * 64u);
+  EXPECT_EQ(stats.count, heapBefore) << "none of it is the heap's";
+  EXPECT_FALSE(stats.bySource[static_cast<std::size_t>(AllocationSource::Fallback)].count != 0);
+}
+
 TEST_F(AllocationTrackerTest, Aa_DescribesTheCallSite) {
   AllocationTracker tracker;
   Start(tracker);

@@ -135,6 +135,26 @@ TEST(Audit, CollectsSteadyFramesOnly) {
   EXPECT_NEAR(report.runtimeOverheadUs.p99, 0.3, 0.003);
 }
 
+TEST(Audit, HitchesAreCollectedAfterTheWarmUpAlsoOfFramesThatCompile) {
+  const auto audit = std::make_unique<FrameAudit>(20, HitchOptions{.absoluteNs = 1'000'000});
+  for (std::uint64_t i = 0; i < 20; ++i)
+    audit->Record({.frameIndex = i, .frameNs = i == 18 ? 90'000'000u : 1'000'000u});
+  EXPECT_EQ(audit->Hitches().Count(), 0u);
+  audit->Record({.frameIndex = 20, .frameNs = 1'500'000});
+  audit->Record({.frameIndex = 21, .frameNs = 30'000'000, .compiled = true});
+  audit->Record({.frameIndex = 22, .frameNs = 9'000'000, .waitedNs = 8'500'000});
+  audit->Record({.frameIndex = 23, .frameNs = 8'000'000, .fallbackAllocations = 1});
+  audit->Record({.frameIndex = 24, .frameNs = 7'000'000, .budgetDeferrals = 1});
+  AuditReport report;
+  FillReport(*audit, report);
+  EXPECT_EQ(report.hitches.total, 4u);
+  for (const HitchCause cause :
+       {HitchCause::Compile, HitchCause::Wait, HitchCause::Fallback, HitchCause::Budget})
+    EXPECT_EQ(report.hitches.byCause[static_cast<std::size_t>(cause)], 1u) << ToString(cause);
+  ASSERT_EQ(report.hitches.worst.size(), 4u);
+  EXPECT_EQ(report.hitches.worst[0].frameIndex, 21u);
+}
+
 TEST(Audit, DriverCallbackAllocationsArePerSteadyFrame) {
   const auto audit = std::make_unique<FrameAudit>();
   audit->SetDriverCallbackAllocations(30);
@@ -161,6 +181,21 @@ TEST(Audit, RecordingAllocatesNothing) {
   EXPECT_EQ(allocations, 0u);
 }
 
+void PlantHitches(AuditReport& report) {
+  report.hitches.total = 2;
+  report.hitches.byCause[static_cast<std::size_t>(HitchCause::Wait)] = 2;
+  report.hitches.worst.push_back({.frameIndex = 70,
+                                  .frameNs = 50'000'000,
+                                  .thresholdNs = 20'000'000,
+                                  .medianNs = 10'000'000,
+                                  .waitedNs = 40'000'000,
+                                  .cause = HitchCause::Wait,
+                                  .evidence = 1u << static_cast<unsigned>(HitchCause::Wait) |
+                                              1u << static_cast<unsigned>(HitchCause::Fault)});
+  report.pacing = {
+      .periodNs = 11'111'000, .ceilingNs = 10'000'000, .stats = {.lateFrames = 2, .missedDeadlines = 3}};
+}
+
 TEST(Audit, JsonHasEveryFieldOfTheAudit) {
   AuditReport report = GoodReport();
   report.gate.uncoveredModules.push_back({.path = "/lib/x.so", .reason = "DEEPBIND"});
@@ -170,6 +205,7 @@ TEST(Audit, JsonHasEveryFieldOfTheAudit) {
   report.arenas.push_back({.name = "setup", .reservedBytes = 3, .committedBytes = 2, .peakBytes = 1});
   report.frameTimeUs = {.p50 = 1.5, .p99 = 2, .p999 = 3, .max = 4};
   report.runtimeOverheadUs = {.p50 = 0.25, .p99 = 0.5, .p999 = 1, .max = 2};
+  PlantHitches(report);
   Judge(report);
   const nlohmann::json json = nlohmann::json::parse(ToJson(report));
   EXPECT_EQ(json["gate"]["state"], "ARMED");
@@ -195,6 +231,15 @@ TEST(Audit, JsonHasEveryFieldOfTheAudit) {
   EXPECT_EQ(json["frame_time_us"]["max"], 4.0);
   EXPECT_EQ(json["runtime_overhead_us"]["p50"], 0.25);
   EXPECT_EQ(json["runtime_overhead_us"]["p99"], 0.5);
+  EXPECT_EQ(json["hitches"]["total"], 2);
+  EXPECT_EQ(json["hitches"]["by_cause"]["wait"], 2);
+  EXPECT_EQ(json["hitches"]["by_cause"]["node code"], 0);
+  EXPECT_EQ(json["hitches"]["worst"][0]["frame"], 70);
+  EXPECT_EQ(json["hitches"]["worst"][0]["us"], 50000.0);
+  EXPECT_EQ(json["hitches"]["worst"][0]["cause"], "wait");
+  EXPECT_EQ(json["hitches"]["worst"][0]["evidence"], nlohmann::json({"wait", "fault"}));
+  EXPECT_EQ(json["pacing"]["period_us"], 11111.0);
+  EXPECT_EQ(json["pacing"]["missed_deadlines"], 3);
   EXPECT_EQ(json["validation_messages"], 0);
   EXPECT_TRUE(json["first_offending_frame"].is_null());
   EXPECT_EQ(json["verdict"], "pass");
@@ -204,6 +249,7 @@ TEST(Audit, JsonHasEveryFieldOfTheAudit) {
 TEST(Audit, TextNamesVerdictAndReasons) {
   AuditReport report = GoodReport();
   report.frameThreads.minorFaults = 7;
+  PlantHitches(report);
   Judge(report);
   char text[8192] = {};
   std::FILE* const file = ::fmemopen(text, sizeof text - 1, "w");
@@ -212,6 +258,9 @@ TEST(Audit, TextNamesVerdictAndReasons) {
   std::fclose(file);
   EXPECT_THAT(text, HasSubstr("verdict        fail\n  because      7 minor page faults"));
   EXPECT_THAT(text, HasSubstr("538 steady"));
+  EXPECT_THAT(text, HasSubstr("hitches        2: 2 wait\n"));
+  EXPECT_THAT(text, HasSubstr("worst        frame 70: 50000 us, median 10000 us; wait, also fault"));
+  EXPECT_THAT(text, HasSubstr("pacing         every 11111 us: 2 frames late, 3 deadlines missed"));
 }
 
 }  // namespace

@@ -245,6 +245,68 @@ TEST(FrameLoop, R4_BeginNeedsTheRightPhase) {
   EXPECT_FALSE(loop.Begin());
 }
 
+TEST(FrameLoop, ACallersOwnIndexLeavesGapsAndKeepsItsSlot) {
+  Loop world(3);
+  FrameLoop& loop = *world.loop;
+  std::uint64_t index = 1'000;
+  Random random(TestSeed(32));
+  for (int i = 0; i < 1'000; ++i) {
+    const bool isOwn = random.Below(2) == 0;
+    if (isOwn && i != 0) {
+      ++index;
+    } else {
+      index += 1 + random.Below(10);
+    }
+    Result<FrameContext*> begun = isOwn && i != 0 ? loop.Begin() : loop.Begin(index);
+    ASSERT_TRUE(begun) << begun.GetError().Message();
+    FrameContext& frame = **begun;
+    ASSERT_EQ(frame.frameIndex, index);
+    ASSERT_EQ(frame.slot, index % 3);
+    ASSERT_EQ(frame.completionValue, index + 1);
+    ASSERT_EQ(frame.lane->UsedBytes(), 0u) << "whatever slot comes next, it was rewound";
+    static_cast<void>(frame.lane->Allocate(100));
+    loop.End(frame.completionValue);
+    ASSERT_EQ(loop.SlotValue(frame.slot), index + 1);
+  }
+}
+
+TEST(FrameLoop, R5_ACallersIndexWaitsForTheSlotItComesBackTo) {
+  Loop world(2, 1'000'000);
+  ManualSource source;
+  FrameLoop& loop = *world.loop;
+  loop.SetCompletionSource(&source);
+  ASSERT_TRUE(loop.Begin(4));
+  loop.End(5);
+  source.completed = 4;
+  const Result<FrameContext*> sameSlot = loop.Begin(6);
+  ASSERT_FALSE(sameSlot);
+  EXPECT_THAT(sameSlot.GetError().Message(), HasSubstr("frame slot 0 is still in use at frame 6"));
+  EXPECT_TRUE(loop.Begin(7)) << "the other slot is free";
+  loop.End(8);
+  source.completed = 8;
+  EXPECT_TRUE(loop.Drain());
+  loop.SetCompletionSource(nullptr);
+}
+
+TEST(FrameLoop, ACallersIndexMustGoUp) {
+  Loop world(2);
+  FrameLoop& loop = *world.loop;
+  FrameContext* const frame = loop.Begin(10).Value();
+  const Result<FrameContext*> nested = loop.Begin(20);
+  ASSERT_FALSE(nested);
+  EXPECT_EQ(nested.GetError().Code(), ErrorCode::WrongPhase);
+  EXPECT_EQ(frame->frameIndex, 10u);
+  loop.End(11);
+  const Result<FrameContext*> again = loop.Begin(10);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.GetError().Code(), ErrorCode::InvalidArgument);
+  EXPECT_THAT(again.GetError().Message(),
+              HasSubstr("frame 10 cannot follow; indices go up, the next one is 11"));
+  EXPECT_FALSE(loop.Begin(~std::uint64_t{0}));
+  EXPECT_EQ(loop.Begin().Value()->frameIndex, 11u);
+  loop.End(12);
+}
+
 TEST(FrameLoop, EveryLaneOfTheSlotIsRewound) {
   Loop world(2, kWaitDeadlineNsDefault, 3);
   for (int i = 0; i < 6; ++i) {

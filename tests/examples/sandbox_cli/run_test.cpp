@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "run_program.h"
+#include "stadial/runtime/telemetry_reader.h"
 
 namespace stadial::tests {
 namespace {
@@ -82,6 +85,28 @@ TEST_P(SandboxRun, A_c_SteadyFramesAllocateNothing) {
     EXPECT_TRUE(IsExpectedReason(reason.get<std::string>())) << reason;
 }
 
+TEST_P(SandboxRun, TelemetryIsPublishedAndCostsNoFrameItsClaims) {
+  std::atomic<bool> isOver{false};
+  std::atomic<bool> wasSeen{false};
+  std::thread looker([&] {
+    while (!isOver.load() && !wasSeen.load()) {
+      for (const runtime::TelemetrySegment& segment : runtime::ListTelemetry())
+        wasSeen = wasSeen || (segment.program == "sandbox" && segment.isAlive);
+      std::this_thread::yield();
+    }
+  });
+  const SandboxOutcome run =
+      RunSandbox({"--telemetry", "--frames", "80", "--size", "64x48", "--world-mib", "1"});
+  isOver = true;
+  looker.join();
+  ASSERT_TRUE(run.audit.is_object()) << run.result.Describe();
+  EXPECT_TRUE(wasSeen);
+  EXPECT_EQ(run.audit["frame_threads"]["heap_allocations"], 0);
+  EXPECT_EQ(run.audit["frame_threads"]["vm_syscalls"], 0);
+  for (const Json& reason : run.audit["reasons"])
+    EXPECT_TRUE(IsExpectedReason(reason.get<std::string>())) << reason;
+}
+
 TEST_P(SandboxRun, EveryFieldOfTheAuditIsThere) {
   const SandboxOutcome run = RunSandbox({"--frames", "8", "--size", "16x16", "--world-mib", "1"});
   ASSERT_TRUE(run.audit.is_object()) << run.result.Describe();
@@ -111,6 +136,9 @@ TEST_P(SandboxRun, EveryFieldOfTheAuditIsThere) {
                             "/frame_time_us/max",
                             "/runtime_overhead_us/p50",
                             "/runtime_overhead_us/p99",
+                            "/hitches/by_cause/wait",
+                            "/hitches/worst",
+                            "/pacing/missed_deadlines",
                             "/validation_messages",
                             "/verdict",
                             "/run/device",

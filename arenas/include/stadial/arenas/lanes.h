@@ -55,6 +55,7 @@ class LaneSet {
   // The lanes, which must be empty, use [base, base + bytes) of other memory from now on (quarantine.h).
   void MoveAll(std::byte* base) const noexcept;
   // Sums over the lanes.
+  std::size_t UsedBytes() const noexcept;
   std::size_t PeakBytes() const noexcept;
   std::size_t CapacityBytes() const noexcept;
   // Of the fullest lane: what the bytes per lane have to cover.

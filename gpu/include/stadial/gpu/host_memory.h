@@ -88,6 +88,7 @@ class HostMemory {
     std::atomic<std::uint64_t> allocations{0}, reallocations{0}, frees{0}, refusals{0};
   };
   PhaseCounters& Counters() noexcept;
+  std::size_t TrackedSize(const void* block) const noexcept;
   bool ShouldInject() noexcept;
 
   runtime::Runtime& runtime_;

@@ -1,6 +1,8 @@
 // AllocationTracker: who allocated what between StartTracking and now (A-a, A-b). It listens to the gate, so
-// it sees the malloc family and every form of new and delete; sources that the gate cannot see (arenas,
-// direct mi_* calls, Vulkan callbacks) are reported to it by Record and RecordFree.
+// it sees the malloc family and every form of new and delete. What comes from the region instead is told to
+// it by its sources and counted apart (Stats::bySource): designated fallbacks by each block, arenas by what
+// their cursors say when they are rewound or sealed, Vulkan callbacks by NoteAllocation. A program's own
+// allocator may use Record and RecordFree, which count like the heap's.
 //
 // The six questions. It grows: never; its table of live blocks (liveBlocksMax records) and of components is
 // reserved and pre-faulted at construction, outside any heap. Exhaustion: a block that finds no record is
@@ -20,6 +22,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "stadial/runtime/gate_state.h"
 #include "stadial/runtime/phase.h"
 
 namespace stadial::runtime {
@@ -66,11 +69,39 @@ struct SnapshotDelta {
 };
 SnapshotDelta operator-(const AllocationSnapshot& later, const AllocationSnapshot& earlier) noexcept;
 
+inline constexpr std::size_t kTrackedPhases = 4;  // tables by phase are indexed by Phase
+
 struct ComponentStats {
   std::string_view name;
   std::uint64_t count = 0;
   std::uint64_t bytes = 0;
+  std::uint64_t liveCount = 0;  // of the blocks that are followed
+  std::uint64_t liveBytes = 0;
+  std::array<std::uint64_t, kTrackedPhases> countByPhase{};
+  std::array<std::uint64_t, kTrackedPhases> bytesByPhase{};
 };
+
+// Memory that is not the heap's.
+enum class AllocationSource : std::uint8_t {
+  Arena,           // bytes bump-allocated, told once when an arena is sealed or its frame ends
+  Fallback,        // blocks of designated fallbacks (a mimalloc heap in the region)
+  DriverCallback,  // blocks that a driver asked for through VkAllocationCallbacks
+};
+inline constexpr std::size_t kAllocationSourceCount = 3;
+struct SourceStats {
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t frees = 0;
+  std::uint64_t freedBytes = 0;
+};
+
+// Is there a tracker that listens? One load.
+inline bool TrackersListen() noexcept {
+  return (detail::gateProcessFlags.load(std::memory_order_relaxed) & detail::kGateTrackersActive) != 0;
+}
+// Tell every tracker that listens; from any thread. Nothing for 0 bytes. While none listens: one load.
+void NoteAllocation(AllocationSource source, std::size_t sizeBytes) noexcept;
+void NoteFree(AllocationSource source, std::size_t sizeBytes) noexcept;
 
 // Components in order of first appearance. byComponent["water"] is that component's bytes, 0 when it is
 // absent.
@@ -113,8 +144,10 @@ class AllocationTracker {
     std::size_t liveCount = 0;
     std::size_t liveBytes = 0;
     ComponentTable byComponent;
-    std::array<std::uint64_t, 4> countByPhase{};  // indexed by Phase
-    std::string_view largestAllocation;           // component of the largest one
+    std::array<std::uint64_t, kTrackedPhases> countByPhase{};
+    std::array<std::uint64_t, kTrackedPhases> bytesByPhase{};
+    std::array<SourceStats, kAllocationSourceCount> bySource{};  // indexed by AllocationSource; not in count
+    std::string_view largestAllocation;                          // component of the largest one
     std::size_t largestSize = 0;
     const void* largestSite = nullptr;  // the return address of its malloc or new
     TrackedAllocation largest;          // all about it; ptr is null when there was none

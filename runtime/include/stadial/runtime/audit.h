@@ -8,9 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "stadial/runtime/frame_pacing.h"
+#include "stadial/runtime/hitch_detector.h"
 #include "stadial/runtime/time_histogram.h"
 
 namespace stadial::runtime {
+
+class PhaseLedger;
 
 // What one frame did on its frame thread, between Begin and End.
 struct FrameSample {
@@ -21,7 +25,13 @@ struct FrameSample {
   std::uint64_t heapFrees = 0;
   std::uint64_t vmSyscalls = 0;
   std::uint64_t minorFaults = 0;
-  bool compiled = false;  // a plan was built in this frame: it is not a steady one
+  bool compiled = false;                  // a plan was built in this frame: it is not a steady one
+  std::uint64_t beginNs = 0;              // monotonic clock
+  std::uint64_t pacedNs = 0;              // waited before it, to hold the rate; no part of frameNs
+  std::uint32_t slot = 0;                 // of the frames in flight
+  std::uint64_t waitedNs = 0;             // of frameNs, waiting for the GPU
+  std::uint64_t fallbackAllocations = 0;  // served by designated fallbacks
+  std::uint64_t budgetDeferrals = 0;      // work that a budget put off
 };
 
 struct AuditFrames {
@@ -41,7 +51,8 @@ struct AuditFrameThreads {  // sums over the steady frames
 // FrameAudit: the collector. Lives in Setup memory. Threads: the frame thread.
 class FrameAudit {
  public:
-  explicit FrameAudit(std::uint64_t warmupFrames = 0) noexcept : warmupFrames_(warmupFrames) {}
+  explicit FrameAudit(std::uint64_t warmupFrames = 0, const HitchOptions& hitches = {}) noexcept
+      : warmupFrames_(warmupFrames), hitches_(hitches) {}
 
   void Record(const FrameSample& sample) noexcept;
 
@@ -49,6 +60,7 @@ class FrameAudit {
   const AuditFrameThreads& Steady() const noexcept { return steady_; }
   const TimeHistogram& FrameTimes() const noexcept { return frameTimes_; }        // steady frames
   const TimeHistogram& OverheadTimes() const noexcept { return overheadTimes_; }  // steady frames
+  const HitchDetector& Hitches() const noexcept { return hitches_; }  // all frames after the warm-up
   // The first steady frame that allocated, freed, made a VM syscall or faulted; ~0 when none did.
   std::uint64_t FirstOffendingFrame() const noexcept { return firstOffendingFrame_; }
   // True from the end of the last warm-up frame on.
@@ -71,6 +83,7 @@ class FrameAudit {
   AuditFrameThreads steady_;
   TimeHistogram frameTimes_;
   TimeHistogram overheadTimes_;
+  HitchDetector hitches_;
 };
 
 struct AuditModule {
@@ -100,6 +113,17 @@ struct AuditArena {
   std::uint64_t reservedBytes = 0;
   std::uint64_t committedBytes = 0;
   std::uint64_t peakBytes = 0;
+};
+
+struct AuditPhase {  // of all stays in the phase so far; the heap only
+  std::string name{};
+  std::uint64_t stays = 0;
+  std::int64_t allocations = 0;
+  std::int64_t bytes = 0;
+  std::int64_t frees = 0;
+  std::int64_t liveCount = 0;  // differences: a phase can free more than it allocates
+  std::int64_t liveBytes = 0;
+  double seconds = 0;
 };
 
 struct AuditTimes {  // microseconds
@@ -140,8 +164,19 @@ struct AuditReport {
   } driver;
   std::vector<AuditFallback> fallbacks;
   std::vector<AuditArena> arenas;
+  std::vector<AuditPhase> phases;  // empty without RuntimeOptions::trackAllocations
   AuditTimes frameTimeUs;
   AuditTimes runtimeOverheadUs;
+  struct {
+    std::uint64_t total = 0;
+    std::uint64_t byCause[kHitchCauseCount] = {};  // indexed by HitchCause
+    std::vector<Hitch> worst;                      // longest first
+  } hitches;
+  struct {
+    std::uint64_t periodNs = 0;  // 0: not paced, and the rest is 0
+    std::uint64_t ceilingNs = 0;
+    FramePacingStats stats;
+  } pacing;
   std::uint64_t validationMessages = 0;
   std::uint64_t firstOffendingFrame = ~std::uint64_t{0};
   AuditVerdict verdict = AuditVerdict::Incomplete;
@@ -151,6 +186,8 @@ struct AuditReport {
 // Fills in frames, frameThreads, times, validationMessages, driver callbacks per frame from what was
 // collected.
 void FillReport(const FrameAudit& audit, AuditReport& report);
+
+void FillPhases(const PhaseLedger& ledger, AuditReport& report);
 
 // Decides verdict and reasons from the other fields; call it again after changing one.
 //   fail        a steady frame allocated, freed, made a VM syscall or faulted; validation messages; a

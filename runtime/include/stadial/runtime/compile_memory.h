@@ -49,6 +49,7 @@ class CompileMemory {
   std::uint64_t PlanGeneration() const noexcept { return generation_; }  // plans sealed so far
   arenas::Segment& Half(std::uint32_t index) noexcept { return *halves_[index].segment; }
   std::size_t PeakBytes(std::uint32_t index) const noexcept;
+  std::size_t UsedBytes(std::uint32_t index) const noexcept { return halves_[index].arena.UsedBytes(); }
 
   // For FrameLoop. Frees the old half when `completedValue` allows it.
   void Retire(std::uint64_t completedValue) noexcept;

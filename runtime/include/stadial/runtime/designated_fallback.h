@@ -101,6 +101,13 @@ class FallbackRegistry {
 
   // Gives every site its allowance for the new frame.
   void BeginFrame() noexcept;
+  // Served by all sites since then.
+  std::uint64_t AllocationsThisFrame() const noexcept {
+    std::uint64_t allocations = 0;
+    for (const FallbackSite& site : Sites())
+      allocations += site.allocationsThisFrame_.load(std::memory_order_relaxed);
+    return allocations;
+  }
 
   std::span<FallbackSite> Sites() noexcept { return {sites_, siteCount_}; }
   std::span<const FallbackSite> Sites() const noexcept { return {sites_, siteCount_}; }

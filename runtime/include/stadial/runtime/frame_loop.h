@@ -31,7 +31,9 @@ class CompileMemory;
 class EventBus;
 class FallbackRegistry;
 class FrameAudit;
+class FramePacer;
 class PhaseMachine;
+class Telemetry;
 
 inline constexpr std::uint32_t kFramesInFlightMax = 8;
 inline constexpr std::uint32_t kLanesMax = 64;
@@ -67,6 +69,8 @@ struct FrameContext {
   arenas::LaneSet* lanes = nullptr;   // all lanes of the slot, one per thread
   std::uint64_t completionValue = 0;  // the value End is expected to state: frameIndex + 1
   std::uint64_t excludedNs = 0;  // node code, driver calls and waiting so far: not the runtime's own time
+  std::uint64_t waitedNs = 0;    // of these, waiting for the GPU
+  std::uint64_t budgetDeferrals = 0;  // work that a budget put off or refused; whoever does so adds to it
 };
 
 // Adds its own lifetime to frame.excludedNs. Do not nest: time would count twice.
@@ -98,6 +102,8 @@ class FrameLoop {
     FallbackRegistry* fallbacks = nullptr;  // likewise
     FrameAudit* audit = nullptr;
     FrameThread* thread = nullptr;
+    FramePacer* pacer = nullptr;     // Begin waits for its deadline first
+    Telemetry* telemetry = nullptr;  // End publishes the frame
     // One per slot, in the order of the slots: a rewound frame becomes inaccessible. Or none.
     std::span<arenas::Quarantine> quarantines = {};
   };
@@ -114,6 +120,11 @@ class FrameLoop {
   //   Timeout      the slot's value was not reached within the deadline; names slot and values
   //   DeviceLost   and others, as the completion source says; with quarantines those of Quarantine::Rotate
   Result<FrameContext*> Begin() noexcept;
+  // The same for a program that counts its frames itself: this is frame `frameIndex`, in slot
+  // frameIndex % framesInFlight, and the next one without an index is frameIndex + 1. Indices may leave gaps;
+  // the histories know the frames between as skipped. InvalidArgument, besides the errors above: below
+  // FrameIndex(), or the last index there is.
+  Result<FrameContext*> Begin(std::uint64_t frameIndex) noexcept;
 
   // Closes the frame. Its slot is free when the completion source reaches `completionValue`, which must not
   // be smaller than the last one (asserted). Without a frame open: asserted.
@@ -155,6 +166,7 @@ class FrameLoop {
   bool isOpen_ = false;
   std::uint64_t lastStatedValue_ = 0;
   std::uint64_t waits_ = 0;
+  std::uint64_t pacedNs_ = 0;
   std::uint64_t beginNs_ = 0;
   std::uint64_t endNs_ = 0;
   std::uint64_t slotValues_[kFramesInFlightMax] = {};

@@ -28,6 +28,13 @@ const char* ToString(Phase phase) noexcept;
 // Is `to` reachable from `from` in one step? No phase may follow itself.
 bool IsLegalTransition(Phase from, Phase to) noexcept;
 
+// Told of every transition, once it has been made, on the thread that made it. Must not make one itself.
+class PhaseObserver {
+ public:
+  virtual ~PhaseObserver() = default;
+  virtual void OnTransition(Phase from, Phase to) noexcept = 0;
+};
+
 // Threads: one thread (the frame thread) makes transitions; Current may be read from any thread.
 // Cost: Current is one load. Nothing here allocates.
 class PhaseMachine {
@@ -48,12 +55,16 @@ class PhaseMachine {
   Result<void> Require(Phase wanted, const char* operation,
                        std::source_location site = std::source_location::current()) const noexcept;
 
+  // One; null: none. Must outlive the machine, or be taken away before.
+  void SetObserver(PhaseObserver* observer) noexcept { observer_ = observer; }
+
   std::source_location LastTransitionSite() const noexcept { return lastSite_; }
   std::uint64_t TransitionCount() const noexcept { return transitions_; }
 
  private:
   std::atomic<Phase> current_{Phase::Setup};
   std::uint64_t transitions_ = 0;
+  PhaseObserver* observer_ = nullptr;
   std::source_location lastSite_;
 };
 

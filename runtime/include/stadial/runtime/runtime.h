@@ -29,13 +29,18 @@
 #include "stadial/runtime/compile_memory.h"
 #include "stadial/runtime/event_bus.h"
 #include "stadial/runtime/frame_loop.h"
+#include "stadial/runtime/frame_pacing.h"
 #include "stadial/runtime/gate.h"
+#include "stadial/runtime/hitch_detector.h"
 #include "stadial/runtime/log.h"
 #include "stadial/runtime/phase.h"
+#include "stadial/runtime/telemetry.h"
 
 namespace stadial::runtime {
 
+class AllocationTracker;
 class FallbackRegistry;
+class PhaseLedger;
 
 struct RuntimeOptions {
   const char* name = "stadial";
@@ -54,8 +59,13 @@ struct RuntimeOptions {
   std::uint32_t lanes = 1;                            // 1 to kLanesMax: the frame thread's and one per worker
   GatePolicy framePolicy = GatePolicy::Trap;          // what a frame does about malloc and free
   std::uint64_t waitDeadlineNs = kWaitDeadlineNsDefault;
-  bool kernelWitness = true;                            // count VM syscalls of the frame thread
-  std::uint64_t warmupFrames = 60;                      // not judged by the audit
+  bool kernelWitness = true;        // count VM syscalls of the frame thread
+  std::uint64_t warmupFrames = 60;  // not judged by the audit
+  FramePacingOptions pacing = {};   // none; kVrPacing for a headset
+  HitchOptions hitches = {};        // what the audit takes for one
+  // Track the heap from Create on, and take a snapshot at every phase boundary: Ledger(), and the audit.
+  bool trackAllocations = false;
+  TelemetryOptions telemetry = {};                      // nothing is published
   std::size_t eventCapacity = kEventCapacityDefault;    // of Events(); a graph sizes it again
   std::size_t eventGrowthBytes = std::size_t{4} << 20;  // budget of the bus's designated fallback
   EventBusOptions events = {};
@@ -90,6 +100,10 @@ class Runtime {
   EventBus& Events() noexcept;
   FallbackRegistry& Fallbacks() noexcept;
   FrameAudit& Audit() noexcept;
+  // Null without RuntimeOptions::trackAllocations.
+  AllocationTracker* Tracker() noexcept;
+  const PhaseLedger* Ledger() const noexcept;
+  Telemetry* GetTelemetry() noexcept;  // null without RuntimeOptions::telemetry.publish
   arenas::Region& GetRegion() noexcept;
   // The Driver segment, committed and pre-faulted when first asked for, which must happen in Setup. Open
   // returns WrongPhase, OutOfMemory, or InvalidArgument when driverBytes is 0; the other asserts.
