@@ -69,6 +69,36 @@ TEST(FixedPool, ForeignAddressesAreNotLive) {
   EXPECT_FALSE(pool.IsLive(reinterpret_cast<std::uint64_t*>(reinterpret_cast<std::uintptr_t>(mine) + 4)));
 }
 
+// Slots of every kind of size: powers of two, odd ones and mixed. Their numbers are found without a division.
+template <std::size_t kBytes>
+struct Bytes {
+  char bytes[kBytes];
+};
+template <class T>
+class FixedPoolOf : public ::testing::Test {};
+using Objects = ::testing::Types<Bytes<1>, Bytes<3>, Bytes<12>, Bytes<24>, Bytes<56>, Bytes<64>, Bytes<77>>;
+TYPED_TEST_SUITE(FixedPoolOf, Objects);
+TYPED_TEST(FixedPoolOf, KnowsWhereItsObjectsStart) {
+  ArenaBuffer buffer;
+  constexpr std::size_t kCount = 50;
+  FixedPool<TypeParam> pool(buffer.arena, kCount + 1);
+  std::vector<TypeParam*> objects;
+  for (std::size_t index = 0; index < kCount; ++index) objects.push_back(pool.New());
+  const auto first = reinterpret_cast<std::uintptr_t>(objects[0]);
+  const auto at = [&](std::uintptr_t address) { return reinterpret_cast<const TypeParam*>(address); };
+  for (std::size_t index = 0; index < kCount; ++index) {
+    ASSERT_EQ(reinterpret_cast<std::uintptr_t>(objects[index]), first + index * sizeof(TypeParam));
+    EXPECT_EQ(pool.IndexOf(objects[index]), index);
+  }
+  for (std::size_t offset = 0; offset < kCount * sizeof(TypeParam); ++offset) {
+    EXPECT_EQ(pool.IsLive(at(first + offset)), offset % sizeof(TypeParam) == 0) << offset;
+  }
+  for (std::size_t distance = 1; distance < 200; ++distance) {
+    EXPECT_FALSE(pool.IsLive(at(first - distance))) << distance;
+    EXPECT_FALSE(pool.IsLive(at(first + kCount * sizeof(TypeParam) + distance - 1))) << distance;
+  }
+}
+
 TEST(FixedPool, AVisitorMayDeleteWhatItIsGiven) {
   ArenaBuffer buffer;
   FixedPool<int> pool(buffer.arena, 100);

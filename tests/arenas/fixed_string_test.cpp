@@ -75,6 +75,23 @@ TEST(FixedString, TakesPartsOfItself) {
   EXPECT_EQ(text, "bcd");
 }
 
+// Short texts are copied otherwise than long ones: of every length, each byte arrives and none beside it
+// changes.
+TEST(FixedString, AppendsTextsOfEveryLength) {
+  for (std::size_t length = 0; length <= 40; ++length) {
+    ArenaBuffer buffer;
+    FixedString text(buffer.arena, 2 + 2 * length);
+    std::string expected = "<";
+    for (std::size_t index = 0; index < length; ++index) expected += static_cast<char>('0' + index);
+    text.Append("<");
+    text.Append(expected.substr(1));
+    EXPECT_STREQ(text.CString(), expected.c_str());
+    text.Append(text.View().substr(1));  // up to where the copy begins
+    expected += expected.substr(1);
+    EXPECT_STREQ(text.CString(), expected.c_str());
+  }
+}
+
 // A two-, a three- and a four-byte sequence, cut at every place.
 TEST(FixedString, TruncatesBetweenCharacters) {
   const std::string whole = "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x8E\xAE";
@@ -111,12 +128,12 @@ TEST(FixedString, MovesItsStorageOver) {
 
 std::string RunStringProgram(OpRandom& random, bool broken) {
   ArenaBuffer buffer;
-  const std::size_t capacity = random.Below(40);
+  const std::size_t capacity = random.Below(90);
   FixedString text(buffer.arena, capacity);
   std::string model;
   for (int step = 0; step < 4000; ++step) {
     // A word of its own, or a part of the text itself.
-    std::string word(random.Below(9), static_cast<char>('a' + random.Below(26)));
+    std::string word(random.Below(20), static_cast<char>('a' + random.Below(26)));
     std::string_view piece = word;
     if (random.OneIn(3)) {
       const std::size_t from = random.Below(model.size() + 1);

@@ -17,28 +17,6 @@ using testing::ArenaBuffer;
 using testing::Differs;
 using testing::OpRandom;
 
-TEST(MpscRing, RoundsItsCapacityToAPowerOfTwo) {
-  ArenaBuffer buffer;
-  for (const auto& [asked, given] :
-       {std::pair{0u, 2u}, {1u, 2u}, {2u, 2u}, {3u, 4u}, {64u, 64u}, {65u, 128u}}) {
-    MpscRing<int> ring(buffer.arena, asked);
-    EXPECT_EQ(ring.Capacity(), given);
-    for (unsigned index = 0; index < given; ++index) EXPECT_TRUE(ring.TryPush(1));
-    EXPECT_FALSE(ring.TryPush(1));
-    EXPECT_EQ(ring.Size(), given);
-  }
-}
-
-TEST(MpscRing, LivesInAnArena) {
-  ArenaBuffer buffer;
-  auto* const ring = buffer.arena.New<MpscRing<int>>(buffer.arena, 4u);
-  ring->Push(3);
-  ASSERT_NE(ring->Front(), nullptr);
-  EXPECT_EQ(*ring->Front(), 3);
-  ring->Drop();
-  EXPECT_EQ(ring->Front(), nullptr);
-}
-
 TEST(MpscRing, PushesAllOrNone) {
   ArenaBuffer buffer;
   MpscRing<int> ring(buffer.arena, 4);

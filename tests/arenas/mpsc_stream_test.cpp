@@ -54,8 +54,19 @@ TEST(MpscByteStream, ShowsReservedRecordsWhenPublished) {
   ASSERT_NE(producer.TryReserve(1, 8), nullptr);
   ASSERT_NE(producer.TryReserve(2, 8), nullptr);
   EXPECT_EQ(stream.Drain(ignore), 0u);
+  EXPECT_TRUE(producer.TryStage(3, 7));
+  EXPECT_TRUE(producer.TryStage(4, Bytes("abc")));
+  EXPECT_EQ(stream.Drain(ignore), 0u);
   producer.Publish();
-  EXPECT_EQ(stream.Drain(ignore), 2u);
+  std::string seen;
+  EXPECT_EQ(stream.Drain([&](std::uint32_t, const StreamRecord& record) {
+    if (record.tag == 3) seen += std::to_string(record.Get<int>());
+    if (record.tag == 4) seen += Text(record);
+  }),
+            4u);
+  EXPECT_EQ(seen, "7abc");
+  EXPECT_FALSE(producer.TryStage(5, Bytes(std::string(stream.PayloadBytesMax() + 1, ' '))));
+  EXPECT_EQ(stream.RefusedCount(), 1u);
 }
 
 TEST(MpscByteStream, ALimitedDrainGoesOnBehindTheLaneItStoppedIn) {

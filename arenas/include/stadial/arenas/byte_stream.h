@@ -13,6 +13,7 @@
 // Cost: one compare, an 8-byte header and the payload, rounded up to 8. Clear is O(1).
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -53,7 +54,25 @@ struct StreamRecord {
 constexpr std::size_t StreamRecordBytes(std::size_t payloadBytes) noexcept {
   return sizeof(StreamRecordHeader) + ((payloadBytes + kStreamAlignment - 1) & ~(kStreamAlignment - 1));
 }
+// Where the record that begins at `record` ends. Its address is rounded rather than its size: a reader, who
+// knows the next one's place only then, has it an instruction earlier.
+inline std::uintptr_t StreamRecordEnd(const std::byte* record, std::size_t payloadBytes) noexcept {
+  return (reinterpret_cast<std::uintptr_t>(record) + StreamRecordBytes(0) + kStreamAlignment - 1 +
+          payloadBytes) &
+         ~(kStreamAlignment - 1);
+}
+template <class Byte>
+Byte* NextStreamRecord(Byte* record, std::size_t payloadBytes) noexcept {
+  return record + (StreamRecordEnd(record, payloadBytes) - reinterpret_cast<std::uintptr_t>(record));
+}
 inline constexpr std::size_t kStreamPayloadBytesMax = std::size_t{1} << 30;
+
+// Written as one word, and not as bytes, which could be anything's: so the compiler knows that a stream's own
+// cursor is not what is overwritten.
+inline void WriteStreamHeader(std::byte* record, std::size_t payloadBytes, std::uint32_t tag) noexcept {
+  const StreamRecordHeader header{static_cast<std::uint32_t>(payloadBytes), tag};
+  ::new (static_cast<void*>(record)) std::uint64_t(std::bit_cast<std::uint64_t>(header));
+}
 
 // Copies one value into a payload. By its type where that can be, which spares the compiler a detour through
 // the stack.
@@ -100,13 +119,11 @@ class ByteStream {
     if (payloadBytes > kStreamPayloadBytesMax) [[unlikely]]
       return nullptr;
     std::byte* const record = end_;
-    const std::size_t recordBytes = StreamRecordBytes(payloadBytes);
-    if (recordBytes > static_cast<std::size_t>(limit_ - record)) [[unlikely]]
+    if (StreamRecordEnd(record, payloadBytes) > reinterpret_cast<std::uintptr_t>(limit_)) [[unlikely]]
       return nullptr;
-    end_ = record + recordBytes;
-    const StreamRecordHeader header{static_cast<std::uint32_t>(payloadBytes), tag};
-    std::memcpy(record, &header, sizeof header);
-    return record + sizeof header;
+    end_ = NextStreamRecord(record, payloadBytes);
+    WriteStreamHeader(record, payloadBytes, tag);
+    return record + sizeof(StreamRecordHeader);
   }
 
   void Write(std::uint32_t tag, std::span<const std::byte> payload) noexcept {
@@ -144,7 +161,7 @@ class ByteStream {
       StreamRecordHeader header;
       std::memcpy(&header, record, sizeof header);
       visit(StreamRecord{header.tag, {record + sizeof header, header.bytes}});
-      record += StreamRecordBytes(header.bytes);
+      record = NextStreamRecord(record, header.bytes);
     }
   }
   void Clear() noexcept { end_ = begin_; }

@@ -40,7 +40,7 @@ class IntrusiveLink {
  private:
   template <class T, class AnyTag>
   friend class IntrusiveList;
-  IntrusiveLink* next_ = nullptr;
+  IntrusiveLink* next_ = nullptr;  // nullptr in no list; previous_ then means nothing
   IntrusiveLink* previous_ = nullptr;
 };
 
@@ -100,7 +100,7 @@ class IntrusiveList {
     STADIAL_ASSERT(link.IsLinked(), "the element is in no list");
     STADIAL_ASSERT_FULL(Contains(element), "the element is in another list");
     Join(*link.previous_, *link.next_);
-    link.next_ = link.previous_ = nullptr;
+    link.next_ = nullptr;
     --size_;
   }
   // nullptr when empty.
@@ -118,7 +118,7 @@ class IntrusiveList {
   void Clear() noexcept {
     for (Link* link = ends_.next_; link != &ends_;) {
       Link* const next = link->next_;
-      link->next_ = link->previous_ = nullptr;
+      link->next_ = nullptr;
       link = next;
     }
     MakeEmpty();

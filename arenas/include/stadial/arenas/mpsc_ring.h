@@ -65,10 +65,13 @@ class MpscRing {
   [[nodiscard]] bool TryPushAll(std::span<const T> values) noexcept {
     std::size_t tail = 0;
     if (!TryTakeSlots(values.size(), tail)) return false;
-    for (std::size_t index = 0; index < values.size(); ++index) {
-      Slot& slot = slots_[(tail + index) & mask_];
-      ::new (static_cast<void*>(slot.storage)) T(values[index]);
-      slot.turn.store(tail + index + 1, std::memory_order_release);
+    // By value: no store to a slot changes them.
+    Slot* const slots = slots_;
+    const std::size_t mask = mask_;
+    for (const T& value : values) {
+      Slot& slot = slots[tail & mask];
+      ::new (static_cast<void*>(slot.storage)) T(value);
+      slot.turn.store(++tail, std::memory_order_release);
     }
     return true;
   }
@@ -98,14 +101,18 @@ class MpscRing {
   // removes them; returns how many. Only the consumer; the visitor may push, and must not pop.
   template <class Visit>
   std::size_t Consume(Visit&& visit, std::size_t countMax = std::numeric_limits<std::size_t>::max()) {
-    std::size_t count = 0;
-    for (; count < countMax && count < Capacity(); ++count) {
-      T* const front = Front();
-      if (front == nullptr) break;
-      visit(*front);
-      Drop();
+    Slot* const slots = slots_;
+    const std::size_t mask = mask_;
+    const std::size_t begin = head_.load(std::memory_order_relaxed);
+    std::size_t head = begin;
+    for (const std::size_t end = begin + std::min(countMax, mask + 1); head != end;) {
+      Slot& slot = slots[head & mask];
+      if (slot.turn.load(std::memory_order_acquire) != head + 1) break;
+      visit(*slot.Element());
+      slot.turn.store(head + mask + 1, std::memory_order_release);
+      head_.store(++head, std::memory_order_relaxed);
     }
-    return count;
+    return head - begin;
   }
 
   // Slots taken and not dropped yet. A snapshot: exact when all sides are still.

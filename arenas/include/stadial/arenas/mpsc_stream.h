@@ -64,23 +64,37 @@ class MpscByteStream {
     // written.
     void Publish() noexcept;
 
-    // Reserve, copy and publish.
-    [[nodiscard]] bool TryWrite(std::uint32_t tag, std::span<const std::byte> payload) noexcept {
+    // Reserve and copy: a record that the consumer sees after Publish. Saves a store for each record.
+    [[nodiscard]] bool TryStage(std::uint32_t tag, std::span<const std::byte> payload) noexcept {
       std::byte* const place = TryReserve(tag, payload.size());
-      if (place == nullptr) return false;
+      if (place == nullptr) [[unlikely]]
+        return false;
       if (!payload.empty()) std::memcpy(place, payload.data(), payload.size());
-      Publish();
       return true;
     }
     template <class T>
     requires(std::is_trivially_copyable_v<T> && !std::is_convertible_v<const T&, std::span<const std::byte>>)
-        [[nodiscard]] bool TryWrite(std::uint32_t tag, const T& value) noexcept {
+        [[nodiscard]] bool TryStage(std::uint32_t tag, const T& value) noexcept {
       std::byte* const place = TryReserve(tag, sizeof(T));
       if (place == nullptr) [[unlikely]]
         return false;
       WriteStreamValue(place, value);
-      Publish();
       return true;
+    }
+    // Stage and publish.
+    [[nodiscard]] bool TryWrite(std::uint32_t tag, std::span<const std::byte> payload) noexcept {
+      const bool staged = TryStage(tag, payload);
+      if (staged) [[likely]]
+        Publish();
+      return staged;
+    }
+    template <class T>
+    requires(std::is_trivially_copyable_v<T> && !std::is_convertible_v<const T&, std::span<const std::byte>>)
+        [[nodiscard]] bool TryWrite(std::uint32_t tag, const T& value) noexcept {
+      const bool staged = TryStage(tag, value);
+      if (staged) [[likely]]
+        Publish();
+      return staged;
     }
 
    private:
@@ -102,8 +116,7 @@ class MpscByteStream {
           return {written, std::min(freeEnd, ringEnd)};
         }
         if (recordBytes > ringEnd - written && ringEnd + recordBytes <= freeEnd) {
-          const StreamRecordHeader skip{kSkip, 0};
-          std::memcpy(lane.data + (written & mask), &skip, sizeof skip);
+          WriteStreamHeader(lane.data + (written & mask), kSkip, 0);
           return {ringEnd, freeEnd};
         }
       }
@@ -194,10 +207,9 @@ inline std::byte* MpscByteStream::Producer::TryReserve(std::uint32_t tag, std::s
     freeUntil_ = room.freeUntil;
   }
   std::byte* const record = data_ + (written_ & mask_);
-  const StreamRecordHeader header{static_cast<std::uint32_t>(payloadBytes), tag};
-  std::memcpy(record, &header, sizeof header);
+  WriteStreamHeader(record, payloadBytes, tag);
   written_ += recordBytes;
-  return record + sizeof header;
+  return record + sizeof(StreamRecordHeader);
 }
 
 inline void MpscByteStream::Producer::Publish() noexcept {
@@ -218,31 +230,33 @@ std::size_t MpscByteStream::Drain(Visit&& visit, std::size_t recordsMax) {
 template <class Visit>
 std::size_t MpscByteStream::DrainLane(std::uint32_t index, Visit& visit, std::size_t recordsMax) {
   Lane& lane = lanes_[index];
-  std::uint64_t position = lane.read.load(std::memory_order_relaxed);
-  std::uint64_t returned = position;
-  const std::uint64_t end = lane.published.load(std::memory_order_acquire);
   const std::byte* const data = lane.data;
   const std::uint64_t mask = mask_;
-  std::size_t taken = 0;
-  while (position != end && taken < recordsMax) {
-    const std::byte* const record = data + (position & mask);
-    StreamRecordHeader header;
-    std::memcpy(&header, record, sizeof header);
-    if (header.bytes == kSkip) {
-      position = (position | mask) + 1;
-      continue;
-    }
-    visit(index, StreamRecord{header.tag, {record + sizeof header, header.bytes}});
-    position += StreamRecordBytes(header.bytes);
-    ++taken;
-    // Room goes back a quarter of the lane at a time, so that its producer need not wait for the whole drain.
-    if (position - returned > mask / 4) {
-      lane.read.store(position, std::memory_order_release);
-      returned = position;
-    }
+  const std::uint64_t end = lane.published.load(std::memory_order_acquire);
+  std::uint64_t position = lane.read.load(std::memory_order_relaxed);
+  std::size_t left = recordsMax;
+  while (position != end && left != 0) {
+    // A quarter of the lane at a time, so that its producer need not wait for the whole drain to get room;
+    // and no further than the ring's end, so that nothing wraps within.
+    const std::byte* const first = data + (position & mask);
+    const std::byte* const stop =
+        first + std::min({end - position, mask / 4 + 1, mask + 1 - (position & mask)});
+    const std::byte* record = first;
+    do {
+      StreamRecordHeader header;
+      std::memcpy(&header, record, sizeof header);
+      if (header.bytes == kSkip) [[unlikely]] {
+        record = data + mask + 1;
+        break;
+      }
+      visit(index, StreamRecord{header.tag, {record + sizeof header, header.bytes}});
+      record = NextStreamRecord(record, header.bytes);
+      --left;
+    } while (record < stop && left != 0);
+    position += static_cast<std::uint64_t>(record - first);
+    lane.read.store(position, std::memory_order_release);
   }
-  lane.read.store(position, std::memory_order_release);
-  return taken;
+  return recordsMax - left;
 }
 
 }  // namespace stadial::arenas

@@ -21,6 +21,7 @@
 #include <bit>
 #include <cstddef>
 #include <limits>
+#include <memory>
 #include <new>
 #include <span>
 #include <utility>
@@ -49,9 +50,9 @@ class SpscRing {
 
   [[nodiscard]] bool TryPush(const T& value) {
     const std::size_t tail = tail_.load(std::memory_order_relaxed);
-    if (tail - headSeen_ > mask_) {
-      headSeen_ = head_.load(std::memory_order_acquire);
-      if (tail - headSeen_ > mask_) return false;
+    if (IsFull(tail, limit_)) [[unlikely]] {
+      limit_ = head_.load(std::memory_order_acquire) + mask_ + 1;
+      if (IsFull(tail, limit_)) return false;
     }
     ::new (static_cast<void*>(data_ + (tail & mask_))) T(value);
     tail_.store(tail + 1, std::memory_order_release);
@@ -81,9 +82,9 @@ class SpscRing {
     // A push that the consumer sees after the next Publish. What is not published when the Producer dies was
     // never pushed. Saves a store for each element.
     [[nodiscard]] bool TryStage(const T& value) {
-      if (tail_ - headSeen_ > mask_) [[unlikely]] {
-        headSeen_ = ring_->head_.load(std::memory_order_acquire);
-        if (tail_ - headSeen_ > mask_) return false;
+      if (IsFull(tail_, limit_)) [[unlikely]] {
+        limit_ = ring_->head_.load(std::memory_order_acquire) + mask_ + 1;
+        if (IsFull(tail_, limit_)) return false;
       }
       ::new (static_cast<void*>(data_ + (tail_ & mask_))) T(value);
       ++tail_;
@@ -99,12 +100,11 @@ class SpscRing {
       ring_->tail_.store(tail_, std::memory_order_release);
     }
     std::size_t PushSome(std::span<const T> values) {
-      if (mask_ + 1 - (tail_ - headSeen_) < values.size())
-        headSeen_ = ring_->head_.load(std::memory_order_acquire);
-      const std::size_t count = std::min(mask_ + 1 - (tail_ - headSeen_), values.size());
-      for (std::size_t index = 0; index < count; ++index) {
-        ::new (static_cast<void*>(data_ + ((tail_ + index) & mask_))) T(values[index]);
-      }
+      if (limit_ - tail_ < values.size()) limit_ = ring_->head_.load(std::memory_order_acquire) + mask_ + 1;
+      const std::size_t count = std::min(limit_ - tail_, values.size());
+      const std::size_t untilWrap = std::min(UntilWrap(tail_, mask_), count);
+      std::uninitialized_copy_n(values.data(), untilWrap, data_ + (tail_ & mask_));
+      std::uninitialized_copy_n(values.data() + untilWrap, count - untilWrap, data_);
       tail_ += count;
       Publish();
       return count;
@@ -117,12 +117,12 @@ class SpscRing {
           data_(ring.data_),
           mask_(ring.mask_),
           tail_(ring.tail_.load(std::memory_order_relaxed)),
-          headSeen_(tail_ - ring.Capacity()) {}  // as if full
+          limit_(tail_) {}  // as if full
     SpscRing* ring_;
     T* data_;
     std::size_t mask_;
     std::size_t tail_;
-    std::size_t headSeen_;
+    std::size_t limit_;
 #if STADIAL_ASSERT_LEVEL >= 2
     std::size_t published_ = tail_;
 #endif
@@ -157,13 +157,18 @@ class SpscRing {
   // gets the room back a quarter of the ring at a time.
   template <class Visit>
   std::size_t Consume(Visit&& visit, std::size_t countMax = std::numeric_limits<std::size_t>::max()) {
+    // By value: whatever the visitor writes, these stay in registers.
+    T* const data = data_;
+    const std::size_t mask = mask_;
     std::size_t head = head_.load(std::memory_order_relaxed);
     tailSeen_ = tail_.load(std::memory_order_acquire);
     const std::size_t count = std::min(tailSeen_ - head, countMax);
     const std::size_t end = head + count;
     while (head != end) {
-      const std::size_t stop = head + std::min(end - head, mask_ / 4 + 1);
-      for (; head != stop; ++head) visit(data_[head & mask_]);
+      const std::size_t run = std::min({end - head, mask / 4 + 1, UntilWrap(head, mask)});
+      T* const first = data + (head & mask);
+      for (T* element = first; element != first + run; ++element) visit(*element);
+      head += run;
       head_.store(head, std::memory_order_release);
     }
     return count;
@@ -179,6 +184,16 @@ class SpscRing {
   std::size_t Capacity() const noexcept { return mask_ + 1; }
 
  private:
+  // Whether a push at `tail` would go beyond the room that the last look at the consumer's index showed. The
+  // limit of the ring itself lies behind `tail` once a Producer has pushed.
+  static bool IsFull(std::size_t tail, std::size_t limit) noexcept {
+    return static_cast<std::ptrdiff_t>(limit - tail) <= 0;
+  }
+  // Elements from this index on that lie side by side.
+  static std::size_t UntilWrap(std::size_t index, std::size_t mask) noexcept {
+    return mask + 1 - (index & mask);
+  }
+
   static constexpr std::size_t kLineBytes = 64;
   // Its double, in bytes and rounded up, still fits a size.
   static constexpr std::size_t kCapacityMax = std::numeric_limits<std::size_t>::max() / 4 / sizeof(T);
@@ -186,7 +201,7 @@ class SpscRing {
   T* data_ = nullptr;
   std::size_t mask_ = 0;
   alignas(kLineBytes) std::atomic<std::size_t> tail_{0};  // producer's line
-  std::size_t headSeen_ = 0;
+  std::size_t limit_ = 0;
   alignas(kLineBytes) std::atomic<std::size_t> head_{0};  // consumer's line
   std::size_t tailSeen_ = 0;
 };
