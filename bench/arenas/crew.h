@@ -1,8 +1,11 @@
 // Threads that live for a whole benchmark and start each piece of work together, so that what is timed is the
 // work and not the making of threads. Work of several threads is as slow as the one that the machine held up,
 // so beside the mean stands the least time of all iterations: what the threads can do when they really run at
-// once.
+// once. Each has a processor of its own, where there are enough: two that take turns on one would find what
+// they hand each other in its cache, and look faster than threads that run at once.
 #pragma once
+
+#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
@@ -42,13 +45,20 @@ class Crew {
  public:
   // `size` workers, the calling thread included: it is worker 0.
   explicit Crew(std::size_t size) : size_(size) {
+    CPU_ZERO(&allowed_);
+    sched_getaffinity(0, sizeof allowed_, &allowed_);
     for (std::size_t worker = 1; worker < size; ++worker) {
-      threads_.emplace_back([this, worker] { Serve(worker); });
+      threads_.emplace_back([this, worker] {
+        TakeProcessor(worker);
+        Serve(worker);
+      });
     }
+    TakeProcessor(0);
   }
   ~Crew() {
     Start(nullptr, nullptr);
     for (std::thread& thread : threads_) thread.join();
+    sched_setaffinity(0, sizeof allowed_, &allowed_);
   }
   Crew(const Crew&) = delete;
   Crew& operator=(const Crew&) = delete;
@@ -72,6 +82,19 @@ class Crew {
  private:
   using Function = void (*)(const void* context, std::size_t worker);
 
+  // The calling thread's own: the one of that number among those that the process may use.
+  void TakeProcessor(std::size_t number) const {
+    if (static_cast<std::size_t>(CPU_COUNT(&allowed_)) < size_) return;
+    for (std::size_t processor = 0; processor < CPU_SETSIZE; ++processor) {
+      if (!CPU_ISSET(processor, &allowed_) || number-- != 0) continue;
+      cpu_set_t own;
+      CPU_ZERO(&own);
+      CPU_SET(processor, &own);
+      sched_setaffinity(0, sizeof own, &own);
+      return;
+    }
+  }
+
   void Start(Function function, const void* context) {
     function_ = function;
     context_ = context;
@@ -89,6 +112,7 @@ class Crew {
   }
 
   std::size_t size_;
+  cpu_set_t allowed_;
   Function function_ = nullptr;
   const void* context_ = nullptr;
   alignas(64) std::atomic<std::uint64_t> round_{0};

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <span>
 
 #include "region_memory.h"
@@ -20,7 +21,8 @@ namespace {
 using namespace stadial::bench;
 using namespace stadial::arenas;
 
-constexpr std::size_t kEventsAll = kStreamProducers * kStreamEvents;
+constexpr std::size_t kEventsRoom = kStreamFrames * kStreamEvents;  // of each producer
+constexpr std::size_t kEventsShared = kStreamProducers * kEventsRoom;
 constexpr std::size_t kRecordsBytes = kStreamEvents * (sizeof(StreamRecordHeader) + kRecordBytesMax);
 
 struct Memory {
@@ -64,16 +66,29 @@ void RunFixedVector(benchmark::State& state) {
       });
 }
 
+std::uint64_t DrainRing(SpscRing<StreamEvent>& ring) {
+  std::uint64_t sum = 0;
+  ring.Consume([&](const StreamEvent& event) { sum += ReadStreamEvent(event); });
+  return sum;
+}
+// By a Producer kept beside the loop, each event shown to the consumer at once.
+void RunSpscProducer(benchmark::State& state) {
+  Memory memory;
+  auto& ring = *memory.arena.New<SpscRing<StreamEvent>>(memory.arena, kStreamEvents);
+  auto producer = ring.GetProducer();
+  RunStream(
+      state,
+      [&](const StreamEvent& event) { STADIAL_ASSERT_ALWAYS(producer.TryPush(event), "ring is full"); },
+      [&] { return DrainRing(ring); });
+}
+// By the ring itself, which knows where it stands only from memory.
 void RunSpscRing(benchmark::State& state) {
   Memory memory;
-  SpscRing<StreamEvent> ring(memory.arena, kStreamEvents);
+  // Not on the stack, where a processor may forward a store without going through memory: two threads share
+  // it.
+  auto& ring = *memory.arena.New<SpscRing<StreamEvent>>(memory.arena, kStreamEvents);
   RunStream(
-      state, [&](const StreamEvent& event) { ring.Push(event); },
-      [&] {
-        std::uint64_t sum = 0;
-        ring.Consume([&](const StreamEvent& event) { sum += ReadStreamEvent(event); });
-        return sum;
-      });
+      state, [&](const StreamEvent& event) { ring.Push(event); }, [&] { return DrainRing(ring); });
 }
 
 // The same records as ByteStream's, nothing checked.
@@ -127,34 +142,80 @@ void RunByteStream(benchmark::State& state) {
       });
 }
 
-void RunMpscEventStream(benchmark::State& state) {
+// What the machine leaves to a stream: an array for each producer, nothing checked, nothing said to anybody
+// before the last event.
+template <class Element>
+void RunProducersFloor(benchmark::State& state) {
   Memory memory;
-  MpscEventStream<StreamEvent> stream(memory.arena,
-                                      {.lanes = kStreamProducers, .eventsPerLane = kStreamEvents});
+  Element* arrays[kStreamProducers];
+  for (Element*& array : arrays) {
+    array = static_cast<Element*>(memory.arena.Allocate(kEventsRoom * sizeof(Element), 64));
+  }
+  std::size_t begin = 0;
   RunProducers(
       state,
-      [&](std::size_t producer, const StreamEvent& event) {
-        STADIAL_ASSERT_ALWAYS(stream.GetProducer(static_cast<std::uint32_t>(producer)).TryPush(event),
-                              "lane is full");
+      [&](std::size_t producer) {
+        Element* end = arrays[producer] + begin;
+        EmitEach([&](const StreamEvent& event) { ::new (static_cast<void*>(end++)) Element{event}; });
       },
+      [&] {
+        std::uint64_t sum = 0;
+        for (const Element* const array : arrays) {
+          for (std::size_t index = 0; index < kStreamEvents; ++index) sum += array[begin + index].Read();
+        }
+        begin = (begin + kStreamEvents) % kEventsRoom;
+        return sum;
+      });
+}
+struct BareEvent {
+  std::uint64_t Read() const { return ReadStreamEvent(event); }
+  StreamEvent event;
+};
+// As a record has it: its size and its kind before it.
+struct RecordedEvent {
+  explicit RecordedEvent(const StreamEvent& recorded) : event(recorded) {}
+  std::uint64_t Read() const { return header.bytes == sizeof event ? ReadStreamEvent(event) : 0; }
+  StreamRecordHeader header{sizeof(StreamEvent), 1};
+  StreamEvent event;
+};
+
+std::uint32_t LaneOf(std::size_t producer) { return static_cast<std::uint32_t>(producer); }
+
+// produce(producer of the stream): each thread gets its own once, as moodycamel's gets a token.
+template <class Produce>
+void RunMpscEventStream(benchmark::State& state, Produce&& produce) {
+  Memory memory;
+  MpscEventStream<StreamEvent> stream(memory.arena,
+                                      {.lanes = kStreamProducers, .eventsPerLane = kEventsRoom});
+  RunProducers(
+      state, [&](std::size_t producer) { produce(stream.GetProducer(LaneOf(producer))); },
       [&] {
         std::uint64_t sum = 0;
         stream.Drain([&](std::uint32_t, const StreamEvent& event) { sum += ReadStreamEvent(event); });
         return sum;
       });
 }
+void RunMpscEventStreamEach(benchmark::State& state) {
+  RunMpscEventStream(state, [](auto producer) {
+    EmitEach(
+        [&](const StreamEvent& event) { STADIAL_ASSERT_ALWAYS(producer.TryPush(event), "lane is full"); });
+  });
+}
+void RunMpscEventStreamStaged(benchmark::State& state) {
+  RunMpscEventStream(state, [](auto producer) {
+    EmitEach(
+        [&](const StreamEvent& event) { STADIAL_ASSERT_ALWAYS(producer.TryStage(event), "lane is full"); });
+    producer.Publish();
+  });
+}
 
-void RunMpscByteStream(benchmark::State& state) {
+template <class Produce>
+void RunMpscByteStream(benchmark::State& state, Produce&& produce) {
   Memory memory;
-  MpscByteStream stream(
-      memory.arena,
-      {.lanes = kStreamProducers, .bytesPerLane = kStreamEvents * StreamRecordBytes(sizeof(StreamEvent))});
+  MpscByteStream stream(memory.arena, {.lanes = kStreamProducers,
+                                       .bytesPerLane = kEventsRoom * StreamRecordBytes(sizeof(StreamEvent))});
   RunProducers(
-      state,
-      [&](std::size_t producer, const StreamEvent& event) {
-        STADIAL_ASSERT_ALWAYS(stream.GetProducer(static_cast<std::uint32_t>(producer)).TryWrite(1, event),
-                              "lane is full");
-      },
+      state, [&](std::size_t producer) { produce(stream.GetProducer(LaneOf(producer))); },
       [&] {
         std::uint64_t sum = 0;
         stream.Drain([&](std::uint32_t, const StreamRecord& record) {
@@ -163,36 +224,64 @@ void RunMpscByteStream(benchmark::State& state) {
         return sum;
       });
 }
+void RunMpscByteStreamEach(benchmark::State& state) {
+  RunMpscByteStream(state, [](auto producer) {
+    EmitEach([&](const StreamEvent& event) {
+      STADIAL_ASSERT_ALWAYS(producer.TryWrite(1, event), "lane is full");
+    });
+  });
+}
+void RunMpscByteStreamStaged(benchmark::State& state) {
+  RunMpscByteStream(state, [](auto producer) {
+    EmitEach([&](const StreamEvent& event) {
+      STADIAL_ASSERT_ALWAYS(producer.TryStage(1, event), "lane is full");
+    });
+    producer.Publish();
+  });
+}
 
-void RunMpscRing(benchmark::State& state) {
+template <class Produce>
+void RunMpscRing(benchmark::State& state, Produce&& produce) {
   Memory memory;
-  MpscRing<StreamEvent> ring(memory.arena, kEventsAll);
+  MpscRing<StreamEvent> ring(memory.arena, kEventsShared);
   RunProducers(
-      state, [&](std::size_t, const StreamEvent& event) { ring.Push(event); },
+      state, [&](std::size_t) { produce(ring); },
       [&] {
         std::uint64_t sum = 0;
         ring.Consume([&](const StreamEvent& event) { sum += ReadStreamEvent(event); });
         return sum;
       });
 }
+void RunMpscRingEach(benchmark::State& state) {
+  RunMpscRing(state, [](auto& ring) { EmitEach([&](const StreamEvent& event) { ring.Push(event); }); });
+}
+void RunMpscRingBatches(benchmark::State& state) {
+  RunMpscRing(state, [](auto& ring) {
+    EmitBatches([&](std::span<const StreamEvent> events) {
+      STADIAL_ASSERT_ALWAYS(ring.TryPushAll(events), "ring is full");
+    });
+  });
+}
 
 // One array for all, its end moved by an atomic addition; it is read when all have finished, so it needs no
 // more.
 void RunSharedCursor(benchmark::State& state) {
   Memory memory;
-  const std::span<StreamEvent> events = memory.arena.NewArrayUninitialized<StreamEvent>(kEventsAll);
+  const std::span<StreamEvent> events = memory.arena.NewArrayUninitialized<StreamEvent>(kEventsShared);
   alignas(64) std::atomic<std::size_t> end{0};
+  std::size_t begin = 0;
   RunProducers(
       state,
-      [&](std::size_t, const StreamEvent& event) {
-        events[end.fetch_add(1, std::memory_order_relaxed)] = event;
+      [&](std::size_t) {
+        EmitEach([&](const StreamEvent& event) {
+          events[end.fetch_add(1, std::memory_order_relaxed) % kEventsShared] = event;
+        });
       },
       [&] {
         std::uint64_t sum = 0;
-        for (std::size_t index = 0; index < end.load(std::memory_order_relaxed); ++index) {
-          sum += ReadStreamEvent(events[index]);
+        for (; begin < end.load(std::memory_order_relaxed); ++begin) {
+          sum += ReadStreamEvent(events[begin % kEventsShared]);
         }
-        end.store(0, std::memory_order_relaxed);
         return sum;
       });
 }
@@ -204,12 +293,18 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   RegisterStream("events", "ideal", RunIdealEvents);
   RegisterStream("events", "fixed_vector", RunFixedVector);
+  RegisterStream("events", "spsc_producer", RunSpscProducer);
   RegisterStream("events", "spsc_ring", RunSpscRing);
   RegisterStream("records", "ideal", RunIdealRecords);
   RegisterStream("records", "byte_stream", RunByteStream);
-  RegisterProducers("mpsc_event_stream", RunMpscEventStream);
-  RegisterProducers("mpsc_byte_stream", RunMpscByteStream);
-  RegisterProducers("mpsc_ring", RunMpscRing);
+  RegisterProducers("floor", RunProducersFloor<BareEvent>);
+  RegisterProducers("mpsc_event_stream", RunMpscEventStreamEach);
+  RegisterProducers("mpsc_event_stream_staged", RunMpscEventStreamStaged);
+  RegisterProducers("floor_records", RunProducersFloor<RecordedEvent>);
+  RegisterProducers("mpsc_byte_stream", RunMpscByteStreamEach);
+  RegisterProducers("mpsc_byte_stream_staged", RunMpscByteStreamStaged);
+  RegisterProducers("mpsc_ring", RunMpscRingEach);
+  RegisterProducers("mpsc_ring_batches", RunMpscRingBatches);
   RegisterProducers("shared_cursor", RunSharedCursor);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();

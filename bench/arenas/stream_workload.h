@@ -4,7 +4,9 @@
 //   two threads   each of two threads writes its own, then one of them reads all of them. Wall time over the
 //                 events of both; both steps count.
 //
-// A stream may carry no more than what one frame writes: that is what its capacity is made for.
+// On one thread a stream has room for what one frame writes: that is what its capacity is made for. Between
+// threads it has room for two, one that is written while the other is read; that also keeps a producer from
+// writing over lines that the reader's cache still holds, which it would have to take from there.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -12,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,6 +25,8 @@ namespace stadial::bench {
 
 inline constexpr std::size_t kStreamEvents = 16'384;  // of each thread
 inline constexpr std::size_t kStreamProducers = 2;
+inline constexpr std::size_t kStreamFrames = 2;  // that a stream between threads has room for
+inline constexpr std::size_t kStreamBatch = 64;
 inline constexpr std::size_t kRecordBytesMax = 64;
 
 struct StreamEvent {
@@ -86,18 +91,32 @@ void RunRecords(benchmark::State& state, Write&& write, Drain&& drain) {
   FinishStream(state, sum, kStreamEvents * (kStreamEvents - 1) / 2, kStreamEvents);
 }
 
-// push(producer, event), on the producer's thread; drain() -> the sum, on the first producer's thread.
-template <class Push, class Drain>
-void RunProducers(benchmark::State& state, Push&& push, Drain&& drain) {
+// push(event) for every event of one producer.
+template <class Push>
+void EmitEach(Push&& push) {
+  for (std::uint64_t value = 0; value < kStreamEvents; ++value) push(MakeStreamEvent(value));
+}
+// The same, gathered: push(events) for kStreamBatch of them at a time.
+template <class PushBatch>
+void EmitBatches(PushBatch&& push) {
+  static_assert(kStreamEvents % kStreamBatch == 0);
+  StreamEvent batch[kStreamBatch];
+  for (std::uint64_t value = 0; value < kStreamEvents;) {
+    for (StreamEvent& event : batch) event = MakeStreamEvent(value++);
+    push(std::span<const StreamEvent>(batch));
+  }
+}
+
+// produce(producer), on the producer's thread, emits all its events, by what it got itself beforehand (a
+// token, a lane); drain() -> the sum, on the first producer's thread.
+template <class Produce, class Drain>
+void RunProducers(benchmark::State& state, Produce&& produce, Drain&& drain) {
   Crew crew(kStreamProducers);
   LeastTime least;
   std::uint64_t sum = 0;
-  const auto emit = [&](std::size_t producer) {
-    for (std::uint64_t value = 0; value < kStreamEvents; ++value) push(producer, MakeStreamEvent(value));
-  };
   const auto frame = [&] {
     const Stopwatch watch;
-    crew.Run(emit);
+    crew.Run(produce);
     sum = drain();
     return watch.Seconds();
   };

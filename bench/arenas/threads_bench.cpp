@@ -1,5 +1,6 @@
 // Several threads on memory of one region: a lane each, against one cursor that all of them share, and frames
 // handed from one thread to another. Heaps run the same in programs of their own (peers/).
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,10 @@ using namespace stadial::bench;
 using stadial::arenas::Arena;
 using stadial::arenas::LaneSet;
 
+// A frame's arena, and one more for the frame that is read meanwhile. With twice as many, used in turn, what
+// is written next has left the reader's cache before: taking a line that another core still holds is dear.
+constexpr std::uint32_t kHandoverArenas = 2;
+constexpr std::uint32_t kHandoverArenasMax = 4;
 // A power of two, so that the shared cursor can wrap by a mask. A batch fits 1.6 times.
 constexpr std::size_t kLaneBytes = std::size_t{1} << 20;
 static_assert(kLaneBytes >= kThreadBlocks * kThreadBlockBytes);
@@ -21,7 +26,7 @@ static_assert(kLaneBytes >= kThreadBlocks * kThreadBlockBytes);
 static_assert(alignof(Arena) >= 64 && sizeof(Arena) % 64 == 0);
 
 RegionMemory& Memory() {
-  static RegionMemory memory(kThreadsMax * kLaneBytes);
+  static RegionMemory memory(std::max<std::size_t>(kThreadsMax, kHandoverArenasMax) * kLaneBytes);
   return memory;
 }
 
@@ -33,7 +38,7 @@ class Lanes {
   Arena& operator[](std::size_t index) { return set_.Lane(static_cast<std::uint32_t>(index)); }
 
  private:
-  alignas(64) std::byte tableMemory_[4096];
+  alignas(64) std::byte tableMemory_[8192];
   Arena table_;
   LaneSet set_;
 };
@@ -87,20 +92,50 @@ void RunSharedChunks(benchmark::State& state) {
   });
 }
 
-// An arena for each of two frames in flight; the reader gives nothing back, the writer rewinds.
+// `kArenas` arenas, a frame in each in turn: the reader gives nothing back, the writer rewinds.
+template <std::uint32_t kArenas>
 class ArenaHandover {
  public:
-  void BeginFrame(std::size_t slot) {
-    arena_ = &lanes_[slot];
+  void BeginFrame(std::size_t) {
+    frame_ = frame_ + 1 == kArenas ? 0 : frame_ + 1;
+    arena_ = &lanes_[frame_];
     arena_->Reset();
   }
   [[gnu::always_inline]] void* Take() { return arena_->Allocate(kThreadBlockBytes); }
   void GiveBack(void*) {}
 
  private:
-  Lanes lanes_{2};
+  Lanes lanes_{kArenas};
+  std::size_t frame_ = 0;
   Arena* arena_ = nullptr;
 };
+
+// The floor: addresses known beforehand, on lines that lie as the arenas' do. What is left is the lines' way
+// from one core to the other.
+template <std::uint32_t kPlaces>
+class FloorHandover {
+ public:
+  void BeginFrame(std::size_t) {
+    frame_ = frame_ + 1 == kPlaces ? 0 : frame_ + 1;
+    next_ = Memory().Base() + frame_ * kLaneBytes;
+  }
+  [[gnu::always_inline]] void* Take() {
+    std::byte* const block = next_;
+    next_ += kThreadBlockBytes;
+    return block;
+  }
+  void GiveBack(void*) {}
+
+ private:
+  std::size_t frame_ = 0;
+  std::byte* next_ = nullptr;
+};
+
+template <class Peer>
+void RunHandoverOf(benchmark::State& state) {
+  Peer peer;
+  RunHandover(state, peer);
+}
 
 }  // namespace
 
@@ -110,10 +145,10 @@ int main(int argc, char** argv) {
   RegisterOwnThreads("lanes", RunLanes);
   RegisterOwnThreads("shared_cursor", RunSharedCursor);
   RegisterOwnThreads("shared_chunks", RunSharedChunks);
-  RegisterHandover("arena", [](benchmark::State& state) {
-    ArenaHandover peer;
-    RunHandover(state, peer);
-  });
+  RegisterHandover("floor", RunHandoverOf<FloorHandover<kHandoverArenas>>);
+  RegisterHandover("arena", RunHandoverOf<ArenaHandover<kHandoverArenas>>);
+  RegisterHandover("floor_of_four", RunHandoverOf<FloorHandover<kHandoverArenasMax>>);
+  RegisterHandover("arena_of_four", RunHandoverOf<ArenaHandover<kHandoverArenasMax>>);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;

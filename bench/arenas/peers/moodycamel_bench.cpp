@@ -1,11 +1,12 @@
 // moodycamel's ConcurrentQueue under the producers of stream_bench.cpp, in its fastest form: a token for each
-// producer and for the consumer, room for all made beforehand, taken out in bulk. And without tokens, beside
-// it.
+// producer and for the consumer, room for all made beforehand, taken out in bulk. And without tokens, and put
+// in in bulk too, beside it.
 #include <concurrentqueue/concurrentqueue.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <span>
 #include <vector>
 
 #include "peer_main.h"
@@ -28,39 +29,66 @@ std::uint64_t DrainInBulk(Dequeue&& dequeue) {
   return sum;
 }
 
-void RunTokens(benchmark::State& state) {
-  Queue queue(kStreamProducers * kStreamEvents, kStreamProducers, 0);
+// produce(queue, token) emits all events of the producer whose token it is given.
+template <class Produce>
+void RunTokens(benchmark::State& state, Produce&& produce) {
+  Queue queue(kStreamFrames * kStreamProducers * kStreamEvents, kStreamProducers, 0);
   std::vector<moodycamel::ProducerToken> producers;
   for (std::size_t producer = 0; producer < kStreamProducers; ++producer) producers.emplace_back(queue);
   moodycamel::ConsumerToken consumer(queue);
   RunProducers(
-      state,
-      [&](std::size_t producer, const StreamEvent& event) {
-        if (!queue.enqueue(producers[producer], event)) std::abort();
-      },
+      state, [&](std::size_t producer) { produce(queue, producers[producer]); },
       [&] {
         return DrainInBulk(
             [&](StreamEvent* events) { return queue.try_dequeue_bulk(consumer, events, kBulk); });
       });
 }
+void RunTokensEach(benchmark::State& state) {
+  RunTokens(state, [](Queue& queue, const moodycamel::ProducerToken& token) {
+    EmitEach([&](const StreamEvent& event) {
+      if (!queue.enqueue(token, event)) std::abort();
+    });
+  });
+}
+void RunTokensBatches(benchmark::State& state) {
+  RunTokens(state, [](Queue& queue, const moodycamel::ProducerToken& token) {
+    EmitBatches([&](std::span<const StreamEvent> events) {
+      if (!queue.enqueue_bulk(token, events.data(), events.size())) std::abort();
+    });
+  });
+}
 
-void RunPlain(benchmark::State& state) {
-  Queue queue(kStreamProducers * kStreamEvents, 0, kStreamProducers);
+template <class Produce>
+void RunPlain(benchmark::State& state, Produce&& produce) {
+  Queue queue(kStreamFrames * kStreamProducers * kStreamEvents, 0, kStreamProducers);
   RunProducers(
-      state,
-      [&](std::size_t, const StreamEvent& event) {
-        if (!queue.enqueue(event)) std::abort();
-      },
+      state, [&](std::size_t) { produce(queue); },
       [&] {
         return DrainInBulk([&](StreamEvent* events) { return queue.try_dequeue_bulk(events, kBulk); });
       });
+}
+void RunPlainEach(benchmark::State& state) {
+  RunPlain(state, [](Queue& queue) {
+    EmitEach([&](const StreamEvent& event) {
+      if (!queue.enqueue(event)) std::abort();
+    });
+  });
+}
+void RunPlainBatches(benchmark::State& state) {
+  RunPlain(state, [](Queue& queue) {
+    EmitBatches([&](std::span<const StreamEvent> events) {
+      if (!queue.enqueue_bulk(events.data(), events.size())) std::abort();
+    });
+  });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   return PeerMain(argc, argv, [] {
-    RegisterProducers("moodycamel_tokens", RunTokens);
-    RegisterProducers("moodycamel", RunPlain);
+    RegisterProducers("moodycamel_tokens", RunTokensEach);
+    RegisterProducers("moodycamel_tokens_bulk", RunTokensBatches);
+    RegisterProducers("moodycamel", RunPlainEach);
+    RegisterProducers("moodycamel_bulk", RunPlainBatches);
   });
 }
