@@ -136,6 +136,7 @@ void EventBus::Initialize(Arena* setup, FallbackSite* growth, const EventBusOpti
 }
 
 EventBus::~EventBus() {
+  STADIAL_ASSERT_ALWAYS(!state_->isProcessing, "an event bus destroyed by one of its own handlers");
   queue_.ReleaseGrowth();
   if (state_->setup != nullptr) return;
   std::free(state_->queueBlock);
@@ -200,16 +201,20 @@ Result<void> EventBus::ReserveSubscriptions(std::uint32_t count) noexcept {
   return {};
 }
 
-EmitResult EventBus::EmitSlow(const Event& event) noexcept {
+EventQueue::Place EventBus::QueueSlow(EventQueue::Fields event) noexcept {
   State& state = *state_;
-  std::uint16_t flags = event.flags & kEventFlagsPublic;
-  if (PolicyBit(event.type) != 0) {
-    if (const std::uint16_t* const policy = state.policies.Find(event.type)) flags |= *policy;
+  event.flags &= kEventFlagsPublic;
+  if (MayHavePolicy(event.type)) {
+    if (const std::uint16_t* const policy = state.policies.Find(event.type)) event.flags |= *policy;
   }
-  if (state.batchDepth != 0) flags |= kEventCoalesce;
-  const EmitResult result = queue_.Push(event, flags);
-  if (result.Get() != EmitResult::Accepted && result.Get() != EmitResult::Coalesced) Warn(result);
-  return result;
+  if (state.batchDepth != 0) event.flags |= kEventCoalesce;
+  EventQueue::Place place{nullptr, EmitResult::Accepted};
+  // The filter was wrong about the type.
+  if (event.flags == 0 && queue_.TryPushPlain(event, false, place.payload)) return place;
+  place = queue_.Push(event);
+  if (place.result.Get() != EmitResult::Accepted && place.result.Get() != EmitResult::Coalesced)
+    Warn(place.result);
+  return place;
 }
 
 void EventBus::Warn(EmitResult result) noexcept {
@@ -253,7 +258,8 @@ std::size_t EventBus::ProcessEvents() noexcept {
   // One round per level of the cascade: what handlers emit stands after End() and is the next round's.
   for (std::uint32_t level = 0; level <= state.options.cascadeDepthMax && !queue_.IsEmpty(); ++level) {
     delivered += queue_.TakeUntil(
-        queue_.End(), [&handlers = state.handlers](const Event& event) { handlers.Dispatch(event); });
+        queue_.End(),
+        [&handlers = state.handlers](const Event& event, EventType type) { handlers.Dispatch(event, type); });
   }
   state.handlers.EndDispatch();
   state.isProcessing = false;
@@ -273,15 +279,17 @@ std::size_t EventBus::ProcessEvents() noexcept {
 }
 
 void EventBus::DrainInbox() noexcept {
-  EventInbox& inbox = *state_->inbox;
-  Event event;
-  for (std::uint32_t lane = 0; lane < inbox.LaneCount(); ++lane) {
-    // Strict would reject what does not fit, long after its emitter was told that it was taken: leave it
-    // there.
-    while (queue_.Mode() != AllocationMode::Strict || queue_.Size() < queue_.RingCapacity()) {
-      if (!inbox.TryTake(lane, event)) break;
-      static_cast<void>(Emit(event));  // counted by the queue
-    }
+  const auto emit = [this](const Event& event) {
+    static_cast<void>(Emit(event));  // counted by the queue
+  };
+  if (queue_.Mode() != AllocationMode::Strict) {
+    state_->inbox->Drain(emit);
+    return;
+  }
+  // Strict would reject what does not fit, long after its emitter was told that it was taken: leave it there.
+  // Again, because what coalesces leaves room for more.
+  while (queue_.Size() < queue_.RingCapacity()) {
+    if (state_->inbox->Drain(emit, queue_.RingCapacity() - queue_.Size()) == 0) return;
   }
 }
 
@@ -306,7 +314,7 @@ Result<void> EventBus::SetTypePolicy(EventType type, std::uint16_t flags) noexce
         state.options.name, state.options.typePoliciesMax);
   }
   *policy = flags;
-  policyFilter_ |= std::uint64_t{1} << PolicyHash(type);
+  policyFilter_[PolicyHash(type) / 32] |= 1u << PolicyHash(type) % 32;
   return {};
 }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -133,6 +134,58 @@ TEST(EventBus, Ef_UnsubscribingInsideAHandlerTakesEffectAtOnce) {
   EXPECT_EQ(victim.calls, 0);
   EXPECT_EQ(self.calls, 1);
   EXPECT_EQ(bus.GetStats().subscriptions, 1u);
+}
+
+TEST(EventBus, Ef_AHandlerMayDestroyItsOwnObjectAndOthers) {
+  EventBus bus;
+  bus.PreAllocate(8);
+  struct Node {
+    std::vector<std::unique_ptr<Node>>& nodes;
+    std::vector<int>& calls;
+    int number;
+    Subscription subscription;
+    void OnEvent(const Event& event) {
+      calls.push_back(number);
+      // The first destroys the third, then itself: nothing of it may be touched afterwards.
+      std::vector<std::unique_ptr<Node>>& all = nodes;
+      if (number != 0 || event.data != 1) return;
+      all[2].reset();
+      all[0].reset();
+    }
+  };
+  std::vector<int> calls;
+  std::vector<std::unique_ptr<Node>> nodes;
+  for (int i = 0; i < 4; ++i) {
+    nodes.push_back(std::make_unique<Node>(Node{nodes, calls, i, {}}));
+    nodes.back()->subscription = bus.Subscribe<&Node::OnEvent>(kPing, nodes.back().get()).Value();
+  }
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(bus.Emit({.type = kPing, .data = i}));
+  bus.ProcessEvents();
+  EXPECT_THAT(calls, ElementsAre(0, 1, 2, 3, 0, 1, 3, 1, 3));
+  EXPECT_EQ(bus.GetStats().subscriptions, 2u);
+}
+
+// The only handler of a type has a place of its own in the table: it must not be called from there once gone.
+TEST(EventBus, Ef_TheOnlyHandlerOfATypeMayDestroyItself) {
+  EventBus bus;
+  bus.PreAllocate(8);
+  struct Node {
+    std::unique_ptr<Node>& owner;
+    int& calls;
+    Subscription subscription;
+    void OnEvent(const Event&) {
+      ++calls;
+      owner.reset();
+    }
+  };
+  int calls = 0;
+  std::unique_ptr<Node> node;
+  node = std::make_unique<Node>(Node{node, calls, {}});
+  node->subscription = bus.Subscribe<&Node::OnEvent>(kPing, node.get()).Value();
+  ASSERT_TRUE(bus.Emit({.type = kPing}));
+  ASSERT_TRUE(bus.Emit({.type = kPing}));
+  EXPECT_EQ(bus.ProcessEvents(), 2u);
+  EXPECT_EQ(calls, 1);
 }
 
 TEST(EventBus, Ef_SubscribingInsideAHandlerTakesEffectFromTheNextEvent) {

@@ -1,9 +1,10 @@
-// EventBus against a model: random programs of emissions (plain, pinned, coalescing), cascades out of
-// handlers, batches, re-allocations and drains, a million operations per mode. Every result, every counter
-// and the order of every delivery must agree.
+// EventBus against a model: random programs of emissions (plain, with keys, with payloads, pinned,
+// coalescing), cascades out of handlers, batches, re-allocations and drains, ten million operations per mode.
+// Every result, every counter, and the order and content of every delivery must agree.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <deque>
 #include <ostream>
 #include <utility>
@@ -41,6 +42,25 @@ std::uint16_t PolicyOf(EventType type) {
   return 0;
 }
 
+struct Payload {
+  std::uint64_t words[4];
+};
+
+// Plain, with key and origins, or with a payload: what an event stores differs.
+Event MakeRandomEvent(Random& random, std::uint64_t keys) {
+  const auto type = TypeOf(static_cast<std::uint32_t>(random.Below(kTypes)));
+  const auto data = static_cast<std::int64_t>(random.Next() >> 1);
+  const std::uint64_t shape = random.Below(4);
+  if (shape == 0) return {.type = type, .data = data};
+  Event event{
+      .type = type, .data = data, .key = random.Below(keys), .origins = std::uint64_t{1} << random.Below(64)};
+  if (shape == 1) {
+    event = MakeEvent(type, Payload{{random.Next(), 2, 3, random.Next()}}, random.Below(keys));
+    event.data = data;
+  }
+  return event;
+}
+
 // The events that the handler of `event` emits: the same for bus and model, because only `data` decides.
 template <class Emit>
 void ForEachChild(const Event& event, Emit&& emit) {
@@ -48,15 +68,13 @@ void ForEachChild(const Event& event, Emit&& emit) {
   const std::uint64_t roll = random.Below(10);
   const int children = roll < 6 ? 0 : roll < 9 ? 1 : 2;
   for (int i = 0; i < children; ++i) {
-    emit(Event{.type = TypeOf(static_cast<std::uint32_t>(random.Below(kTypes))),
-               .flags = static_cast<std::uint16_t>(random.Below(4)),
-               .data = static_cast<std::int64_t>(random.Next() >> 1),
-               .key = random.Below(6),
-               .origins = std::uint64_t{1} << random.Below(64)});
+    Event child = MakeRandomEvent(random, 6);
+    child.flags = static_cast<std::uint16_t>(random.Below(4));
+    emit(child);
   }
 }
 
-enum class Fault { None, DropNewest, ForgetCascade };
+enum class Fault { None, DropNewest, ForgetCascade, KeepOldPayload };
 
 class Model {
  public:
@@ -77,6 +95,8 @@ class Model {
         } else {
           const Event before = same->event;
           same->event = event;
+          if (fault_ == Fault::KeepOldPayload)
+            std::memcpy(same->event.payload, before.payload, sizeof before.payload);
           same->event.flags = before.flags;
           same->event.origins |= before.origins;
           ++coalesced;
@@ -210,7 +230,8 @@ struct Driver {
 
 bool SameEvent(const Event& a, const Event& b) {
   return a.type == b.type && a.flags == b.flags && a.data == b.data && a.key == b.key &&
-         a.origins == b.origins;
+         a.origins == b.origins && a.payloadTag == b.payloadTag &&
+         (a.payloadTag == 0 || std::memcmp(a.payload, b.payload, sizeof a.payload) == 0);
 }
 
 // Runs `operations` random operations; returns the number of the first that disagrees, or `operations`.
@@ -236,11 +257,14 @@ std::uint64_t FirstDisagreement(Mode mode, std::uint64_t operations, std::uint64
   for (; operation < operations; ++operation) {
     const std::uint64_t roll = random.Below(1000);
     if (roll < 870) {
-      const Event event{.type = TypeOf(static_cast<std::uint32_t>(random.Below(kTypes))),
-                        .flags = static_cast<std::uint16_t>(random.Below(8) == 0 ? random.Below(4) : 0),
-                        .data = static_cast<std::int64_t>(random.Next() >> 1),
-                        .key = random.Below(24),
-                        .origins = std::uint64_t{1} << random.Below(64)};
+      Event event = MakeRandomEvent(random, 24);
+      if (random.Below(8) == 0) event.flags = static_cast<std::uint16_t>(random.Below(4));
+      if (random.Below(16) == 0) {  // the typed form
+        const Payload payload{{random.Next(), 5, 6, 7}};
+        event = MakeEvent(event.type, payload, event.key);
+        if (bus.Emit(event.type, payload, event.key).Get() != model.Emit(event)) break;
+        continue;
+      }
       if (bus.Emit(event).Get() != model.Emit(event)) break;
     } else if (roll < 920) {
       driver.delivered.clear();
@@ -291,8 +315,8 @@ std::uint64_t FirstDisagreement(Mode mode, std::uint64_t operations, std::uint64
 
 class EventBusModel : public ::testing::TestWithParam<Mode> {};
 
-TEST_P(EventBusModel, Eb_AMillionRandomOperationsAgree) {
-  const std::uint64_t operations = Repetitions(1'000'000);
+TEST_P(EventBusModel, Eb_RandomOperationsAgree) {
+  const std::uint64_t operations = Repetitions(10'000'000);
   const std::uint64_t seed = TestSeed(20260103);
   EXPECT_EQ(FirstDisagreement(GetParam(), operations, seed), operations) << "first operation that disagrees";
 }
@@ -307,6 +331,10 @@ TEST(EventBusModelCanary, E16_AModelThatDropsTheNewestDisagrees) {
 
 TEST(EventBusModelCanary, E7_AModelThatLosesTheDeepestCascadeDisagrees) {
   EXPECT_LT(FirstDisagreement(Mode::Fallback, 10'000, 1, Fault::ForgetCascade), 10'000u);
+}
+
+TEST(EventBusModelCanary, Eb_AModelThatKeepsTheOldPayloadDisagrees) {
+  EXPECT_LT(FirstDisagreement(Mode::Strict, 10'000, 1, Fault::KeepOldPayload), 10'000u);
 }
 
 }  // namespace

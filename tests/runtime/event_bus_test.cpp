@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,63 @@ namespace {
 using namespace testing;  // NOLINT(google-build-using-namespace)
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+
+TEST(EventBus, Ea_PreAllocateReservesInSetupAndDefaultsTo1024AndFallback) {
+  TestArena setup(4 << 20);
+  EventBus bus(setup.Get(), nullptr, {});
+  const std::size_t before = setup.Get().UsedBytes();
+  bus.PreAllocate();
+  EXPECT_EQ(bus.GetStats().capacity, 1024u);
+  EXPECT_EQ(bus.Mode(), Mode::Fallback);
+  const std::size_t reserved = setup.Get().UsedBytes();
+  EXPECT_GE(reserved - before, 1024 * sizeof(Event));
+  // It is all there: the whole capacity, of the biggest events, takes nothing more.
+  for (int i = 0; i < 1024; ++i) ASSERT_EQ(bus.Emit(MakeEvent(kPing, i, 7)).Get(), EmitResult::Accepted);
+  EXPECT_EQ(setup.Get().UsedBytes(), reserved);
+}
+
+// An event keeps what it has, and gets nothing of the events whose place it takes.
+TEST(EventBus, Ef_EveryShapeOfEventArrivesAsItWasEmitted) {
+  EventBus bus;
+  bus.PreAllocate(8, Mode::Strict);
+  struct Seen {
+    std::vector<Event> events;
+    void OnEvent(const Event& event) { events.push_back(event); }
+  } seen;
+  const auto subscription = bus.Subscribe<&Seen::OnEvent>(kPing, &seen);
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_TRUE(bus.Emit({.type = kPing, .data = 1, .key = 2, .origins = 3}));
+    ASSERT_TRUE(bus.Emit(MakeEvent(kPing, 4.5, 5)));
+    ASSERT_TRUE(bus.Emit(kPing, 6.5, 7));
+    ASSERT_TRUE(bus.Emit({.type = kPing, .data = 8}));
+    ASSERT_EQ(bus.ProcessEvents(), 4u);
+    ASSERT_EQ(seen.events.size(), 4u);
+    EXPECT_EQ(seen.events[0].key, 2u);
+    EXPECT_EQ(seen.events[0].origins, 3u);
+    EXPECT_EQ(PayloadOf<double>(seen.events[1]), 4.5);
+    EXPECT_EQ(seen.events[1].key, 5u);
+    EXPECT_EQ(PayloadOf<double>(seen.events[2]), 6.5);
+    EXPECT_EQ(seen.events[2].key, 7u);
+    EXPECT_EQ(seen.events[3].data, 8);
+    EXPECT_EQ(seen.events[3].key, 0u);
+    EXPECT_EQ(seen.events[3].origins, 0u);
+    EXPECT_EQ(seen.events[3].flags, 0u);
+    EXPECT_EQ(seen.events[3].payloadTag, 0u);
+    seen.events.clear();
+  }
+}
+
+// Types whose bits fall on the filter's bits of a type with a policy have none all the same.
+TEST(EventBus, Eb_APolicyIsOfItsTypeAlone) {
+  EventBus bus;
+  constexpr std::uint32_t kMany = 20'000;
+  bus.PreAllocate(2 * kMany, Mode::Strict);
+  for (std::uint32_t i = 0; i < kMany; ++i) {
+    for (int twice = 0; twice < 2; ++twice)
+      ASSERT_EQ(Emit(bus, MakeEventType(EventCategory::User, i), 0), EmitResult::Accepted) << i;
+  }
+  EXPECT_EQ(bus.GetStats().coalesced, 0u);
+}
 
 TEST(EventBus, Eb_StrictRejectsAndKeepsTheOld) {
   LogCapture log;
@@ -168,6 +226,21 @@ TEST(EventBus, PreAllocateBeyondTheSetupArenaIsAClearError) {
   const Result<void> absurd = bus.TryPreAllocate(~std::size_t{0}, Mode::Strict);
   ASSERT_FALSE(absurd);
   EXPECT_EQ(absurd.GetError().Code(), ErrorCode::InvalidArgument);
+}
+
+TEST(EventBusDeathTest, Ef_DestroyedByItsOwnHandlerAsserts) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  auto bus = std::make_unique<EventBus>();
+  bus->PreAllocate(1, Mode::Strict);
+  // Never ended: its bus would be gone.
+  auto* const subscription = new Subscription(
+      bus->Subscribe(
+             kPing, [](void* self, const Event&) { static_cast<std::unique_ptr<EventBus>*>(self)->reset(); },
+             &bus)
+          .Value());
+  ASSERT_TRUE(bus->Emit({.type = kPing}));
+  EXPECT_DEATH(bus->ProcessEvents(), "destroyed by one of its own handlers");
+  delete subscription;
 }
 
 TEST(EventBusDeathTest, PlainPreAllocateAsserts) {

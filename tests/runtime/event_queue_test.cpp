@@ -21,9 +21,14 @@ EventQueue MakeQueue(TestArena& arena, std::size_t capacity, AllocationMode mode
   return EventQueue(arena.Get(), {.capacity = capacity, .mode = mode, .coalesceKeysMax = 16}, nullptr);
 }
 
+bool PushPlain(EventQueue& queue, std::int64_t data) {
+  std::byte* payload = nullptr;
+  return queue.TryPushPlain({.type = kPing, .data = data}, false, payload);
+}
+
 std::vector<std::int64_t> TakeAll(EventQueue& queue) {
   std::vector<std::int64_t> taken;
-  queue.TakeUntil(queue.End(), [&](const Event& event) { taken.push_back(event.data); });
+  queue.TakeUntil(queue.End(), [&](const Event& event, EventType) { taken.push_back(event.data); });
   return taken;
 }
 
@@ -44,11 +49,11 @@ TEST(EventQueue, E6_CalculateBytesIsWhatTheConstructorTakes) {
 TEST(EventQueue, TakesOnlyWhatStandsBeforeTheEnd) {
   TestArena arena(1 << 16);
   EventQueue queue = MakeQueue(arena, 8, AllocationMode::Strict);
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(queue.TryPushPlain({.type = kPing, .data = i}));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(PushPlain(queue, i));
   const EventQueue::Position end = queue.End();
-  for (int i = 3; i < 5; ++i) ASSERT_TRUE(queue.TryPushPlain({.type = kPing, .data = i}));
+  for (int i = 3; i < 5; ++i) ASSERT_TRUE(PushPlain(queue, i));
   std::vector<std::int64_t> taken;
-  EXPECT_EQ(queue.TakeUntil(end, [&](const Event& event) { taken.push_back(event.data); }), 3u);
+  EXPECT_EQ(queue.TakeUntil(end, [&](const Event& event, EventType) { taken.push_back(event.data); }), 3u);
   EXPECT_THAT(taken, ElementsAre(0, 1, 2));
   EXPECT_THAT(TakeAll(queue), ElementsAre(3, 4));
 }
@@ -62,12 +67,12 @@ TEST(EventQueue, E7_TheVisitedEventOutlivesAFullRing) {
       TestArena arena(1 << 18);
       EventQueue queue = MakeQueue(arena, 3, mode);
       for (std::size_t i = 0; i < start; ++i) {
-        ASSERT_TRUE(queue.Push({.type = kPing}, 0));
+        ASSERT_TRUE(queue.Push({.type = kPing}).result);
         TakeAll(queue);
       }
-      ASSERT_TRUE(queue.Push({.type = kPing, .data = 77}, 0));
-      queue.TakeUntil(queue.End(), [&](const Event& event) {
-        for (int i = 0; i < 20; ++i) static_cast<void>(queue.Push({.type = kPing, .data = i}, 0));
+      ASSERT_TRUE(queue.Push({.type = kPing, .data = 77}).result);
+      queue.TakeUntil(queue.End(), [&](const Event& event, EventType) {
+        for (int i = 0; i < 20; ++i) static_cast<void>(queue.Push({.type = kPing, .data = i}).result);
         EXPECT_EQ(event.data, 77);
       });
     }
@@ -77,8 +82,8 @@ TEST(EventQueue, E7_TheVisitedEventOutlivesAFullRing) {
 TEST(EventQueue, E13_AdoptingKeepsOrderAndCounts) {
   TestArena arena(1 << 18);
   EventQueue first = MakeQueue(arena, 2, AllocationMode::Fallback);
-  for (int i = 0; i < 70; ++i) ASSERT_TRUE(first.Push({.type = kPing, .data = i}, 0));
-  first.TakeUntil({.stream = 10, .pinned = 0}, [](const Event&) {});
+  for (int i = 0; i < 70; ++i) ASSERT_TRUE(first.Push({.type = kPing, .data = i}).result);
+  first.TakeUntil({.stream = 10, .pinned = 0}, [](const Event&, EventType) {});
   EventQueue second = MakeQueue(arena, 100, AllocationMode::Discard);
   second.AdoptFrom(first);
   EXPECT_TRUE(first.IsEmpty());

@@ -21,6 +21,18 @@ inline constexpr bool kIsSanitized = true;
 inline constexpr bool kIsSanitized = false;
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kSeesRaces = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+inline constexpr bool kSeesRaces = true;
+#else
+inline constexpr bool kSeesRaces = false;
+#endif
+#else
+inline constexpr bool kSeesRaces = false;
+#endif
+
 // Fewer repetitions under sanitizers, where each costs ten times as much.
 constexpr std::uint64_t Repetitions(std::uint64_t count) { return kIsSanitized ? count / 10 : count; }
 

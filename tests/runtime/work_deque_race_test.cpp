@@ -10,6 +10,7 @@
 #include <span>
 
 #include "stadial/arenas/arena.h"
+#include "test_support.h"
 #include "work_deque_traffic.h"
 
 // NOLINTBEGIN(readability-identifier-naming): the names are those of what is replaced
@@ -27,22 +28,10 @@
 namespace stadial::runtime {
 namespace {
 
-#if defined(__SANITIZE_THREAD__)
-constexpr bool kSeesRaces = true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-constexpr bool kSeesRaces = true;
-#else
-constexpr bool kSeesRaces = false;
-#endif
-#else
-constexpr bool kSeesRaces = false;
-#endif
-
 constexpr int kRaceExitCode = 66;  // ThreadSanitizer's, of a program with a report
 
 TEST(PlantedRaceDeathTest, IsFoundInAWorkDeque) {
-  if (!kSeesRaces) GTEST_SKIP() << "only ThreadSanitizer sees races";
+  if (!testing::kSeesRaces) GTEST_SKIP() << "only ThreadSanitizer sees races";
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   // What arrives is not looked at: without an order it may be anything.
   EXPECT_EXIT(

@@ -1,6 +1,6 @@
 // Events: what is queued in an EventBus. An Event is 64 bytes, trivially copyable, and carries a type, an
 // optional integer, and an optional typed payload of at most kEventPayloadBytesMax bytes inline. Nothing here
-// allocates.
+// allocates. A bus stores of each event only what it has: the payload's bytes travel only with a payloadTag.
 #pragma once
 
 #include <cstddef>
@@ -87,7 +87,7 @@ struct alignas(16) Event {
   std::int64_t data = 0;         // the program's own
   std::uint64_t key = 0;         // what coalescing compares besides the type (a node, a resource)
   std::uint64_t origins = 0;     // bit mask of who asked; coalescing combines it by OR
-  std::byte payload[kEventPayloadBytesMax] = {};
+  std::byte payload[kEventPayloadBytesMax] = {};  // undefined, when delivered, without a payloadTag
 };
 static_assert(sizeof(Event) == 64 && std::is_trivially_copyable_v<Event>);
 

@@ -17,16 +17,20 @@
 //
 // Inside a handler all of this is allowed: Emit (the event runs in the same ProcessEvents, one cascade level
 // deeper; beyond `cascadeDepthMax` levels it stays queued for the next ProcessEvents; nothing is lost);
-// Subscribe (takes effect from the next event); unsubscribing anyone, oneself included (takes effect at
-// once); ProcessEvents (does nothing: the outer call delivers). PreAllocate inside a handler is refused.
+// Subscribe (takes effect from the next event); unsubscribing anyone, oneself included, and destroying who is
+// subscribed, oneself included (takes effect at once); ProcessEvents (does nothing: the outer call delivers).
+// PreAllocate inside a handler is refused; destroying the bus is an error (asserted).
 //
 // Threads: one thread. Worker threads use an EventInbox. Handlers must not throw.
 // Pointers: a handler's `const Event&` is valid during the call.
-// Cost: Emit is inline, a copy of 64 bytes; delivery is one hash and one indirect call per subscriber.
+// Cost: Emit is inline and writes only what the event has: 16 bytes for type and data, 16 more for key and
+// origins, 32 for a payload (that of the typed Emit as many as the payload has). Delivery is one look into a
+// table and one indirect call per subscriber.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -115,9 +119,18 @@ class EventBus {
   Result<void> ReserveSubscriptions(std::uint32_t count) noexcept;
 
   EmitResult Emit(const Event& event) noexcept {
-    if ((event.flags | PolicyBit(event.type)) == 0 && queue_.TryPushPlain(event)) [[likely]]
-      return EmitResult::Accepted;
-    return EmitSlow(event);
+    const EventQueue::Place place =
+        Queue({event.type, event.flags, event.payloadTag, event.data, event.key, event.origins});
+    if (event.payloadTag != 0) std::memcpy(place.payload, event.payload, sizeof event.payload);
+    return place.result;
+  }
+  // The same as Emit(MakeEvent(type, payload, key)), without the event in between: the payload is copied to
+  // its place in the queue.
+  template <EventPayload T>
+  EmitResult Emit(EventType type, const T& payload, std::uint64_t key = 0) noexcept {
+    const EventQueue::Place place = Queue({.type = type, .payloadTag = detail::PayloadTag<T>(), .key = key});
+    std::memcpy(place.payload, &payload, sizeof(T));
+    return place.result;
   }
 
   // Delivers what is queued, cascades included; returns the number of events delivered.
@@ -175,12 +188,25 @@ class EventBus {
   friend class EventBatch;
   struct State;  // everything that the inline path does not need
 
-  std::uint64_t PolicyBit(EventType type) const noexcept { return (policyFilter_ >> PolicyHash(type)) & 1; }
+  // A filter: false is certain, true is for QueueSlow to look up.
+  static constexpr std::uint32_t kPolicyFilterBits = 1024;
   static std::uint32_t PolicyHash(EventType type) noexcept {
-    return (static_cast<std::uint32_t>(type) * 0x9E3779B1u) >> 26;
+    return (static_cast<std::uint32_t>(type) * 0x9E3779B1u) >> 22;
+  }
+  bool MayHavePolicy(EventType type) const noexcept {
+    const std::uint32_t hash = PolicyHash(type);
+    return (policyFilter_[hash / 32] >> (hash % 32) & 1) != 0;
   }
   void Initialize(arenas::Arena* setup, FallbackSite* growth, const EventBusOptions& options) noexcept;
-  EmitResult EmitSlow(const Event& event) noexcept;
+  [[gnu::always_inline]] EventQueue::Place Queue(const EventQueue::Fields& event) noexcept {
+    std::byte* payload = nullptr;
+    const bool isSpecial = (event.flags != 0) | MayHavePolicy(event.type);
+    if (queue_.TryPushPlain(event, isSpecial, payload)) [[likely]]
+      return {payload, EmitResult::Accepted};
+    return QueueSlow(event);
+  }
+  // By value: an address would keep the caller's event in memory, on the fast path too.
+  EventQueue::Place QueueSlow(EventQueue::Fields event) noexcept;
   void Warn(EmitResult result) noexcept;
   void DrainInbox() noexcept;
   Result<Subscription> AddHandler(EventType type, EventCategoryMask categories, EventHandler handler,
@@ -188,8 +214,8 @@ class EventBus {
   void Unsubscribe(std::uint32_t index, std::uint32_t generation) noexcept;
 
   EventQueue queue_;
-  std::uint64_t policyFilter_ = 0;  // bit PolicyHash(type) is set when such a type has a policy
   State* state_ = nullptr;
+  std::uint32_t policyFilter_[kPolicyFilterBits / 32] = {};  // bit PolicyHash(type): such a type has a policy
 };
 
 // While at least one batch is open, every emitted event coalesces by type and key, and ProcessEvents does
