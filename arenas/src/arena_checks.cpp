@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "abort_line.h"
 #include "code_address.h"
@@ -22,10 +23,6 @@ std::uintptr_t AddressOf(const void* pointer) noexcept { return reinterpret_cast
 
 std::size_t RoundUp(std::size_t bytes) noexcept {
   return (bytes + (kArenaGranularityBytes - 1)) & ~(kArenaGranularityBytes - 1);
-}
-
-std::byte* AlignUp(std::byte* address, std::size_t alignment) noexcept {
-  return address + ((0 - AddressOf(address)) & (alignment - 1));
 }
 
 // FNV-1a over the words of the record and its address.
@@ -244,7 +241,7 @@ void ArenaChecks::TakeFrom(ArenaChecks& other) noexcept {
 
 // --- guards ---
 
-bool Arena::BumpChecked(std::size_t sizeBytes, std::size_t alignment, std::byte*& memory) noexcept {
+bool ArenaCore::BumpChecked(std::size_t sizeBytes, std::size_t alignment, std::byte*& memory) noexcept {
   CheckThread("allocates from it");
   // Inlined up to here into the code that allocates, so this is where it returns to.
   const void* const site = __builtin_return_address(0);
@@ -259,30 +256,33 @@ bool Arena::BumpChecked(std::size_t sizeBytes, std::size_t alignment, std::byte*
 }
 
 // False when the guards' bytes do not suffice. `plainEnd`: the cursor afterwards if there were no guards.
-bool Arena::PlaceChecked(std::byte* plainEnd, std::size_t sizeBytes, std::size_t alignment, bool isGuarded,
-                         const void* site, std::byte*& memory) noexcept {
+bool ArenaCore::PlaceChecked(std::byte* plainEnd, std::size_t sizeBytes, std::size_t alignment,
+                             bool isGuarded, const void* site, std::byte*& memory) noexcept {
   const bool isBehindGuard = checks_.lastGuard_ != nullptr && EndOf(*checks_.lastGuard_) == cursor_;
   const std::size_t leadMin = isGuarded && !isBehindGuard ? kArenaGranularityBytes : 0;
-  const std::size_t leadMax = leadMin + (alignment > kArenaGranularityBytes ? alignment - 1 : 0);
-  if (leadMax > MemoryBytes()) return false;
-  std::byte* const start = AlignUp(cursor_ + leadMin, alignment);
+  // As numbers: an alignment larger than the memory may lead far out of it.
+  const std::uintptr_t startAt = (AddressOf(cursor_) + leadMin + (alignment - 1)) & (0 - alignment);
+  const std::size_t leadBytes = startAt - AddressOf(cursor_);
+  const std::uintptr_t endAt = startAt + RoundUp(sizeBytes) + (isGuarded ? kGuardBytes : 0);
+  if (endAt - AddressOf(plainEnd) > checks_.guardBytes_) return false;
+  if (isGuarded && leadBytes > std::numeric_limits<std::uint32_t>::max()) return false;
+  std::byte* const start = cursor_ + leadBytes;
   std::byte* const guardAt = start + RoundUp(sizeBytes);
   std::byte* const end = guardAt + (isGuarded ? kGuardBytes : 0);
-  if (static_cast<std::size_t>(end - plainEnd) > checks_.guardBytes_) return false;
   CheckFree(end);
   LiftPoison(cursor_, static_cast<std::size_t>(end - cursor_));
   if (isGuarded) {
-    std::memset(cursor_, kGuardByte, static_cast<std::size_t>(start - cursor_));
+    std::memset(cursor_, kGuardByte, leadBytes);
     std::memset(start + sizeBytes, kGuardByte, static_cast<std::size_t>(guardAt - start) - sizeBytes);
-    auto* const guard = ::new (static_cast<void*>(guardAt))
-        ArenaGuard{.frontCanary = 0,
-                   .previous = checks_.lastGuard_,
-                   .payload = start,
-                   .sizeBytes = sizeBytes,
-                   .site = site,
-                   .leadBytes = static_cast<std::uint32_t>(start - cursor_),
-                   .recordHash = 0,
-                   .tailCanary = {kTailCanary, kTailCanary}};
+    auto* const guard =
+        ::new (static_cast<void*>(guardAt)) ArenaGuard{.frontCanary = 0,
+                                                       .previous = checks_.lastGuard_,
+                                                       .payload = start,
+                                                       .sizeBytes = sizeBytes,
+                                                       .site = site,
+                                                       .leadBytes = static_cast<std::uint32_t>(leadBytes),
+                                                       .recordHash = 0,
+                                                       .tailCanary = {kTailCanary, kTailCanary}};
     guard->frontCanary = FrontCanaryOf(*guard);
     guard->recordHash = HashRecord(*guard);
     checks_.lastGuard_ = guard;
@@ -296,7 +296,7 @@ bool Arena::PlaceChecked(std::byte* plainEnd, std::size_t sizeBytes, std::size_t
 }
 
 // Memory that was taken back and is to be handed out again, up to `end`: nobody may have written to it.
-void Arena::CheckFree(std::byte* end) noexcept {
+void ArenaCore::CheckFree(std::byte* end) noexcept {
   std::byte* const filledEnd = std::min(end, checks_.filledEnd_);
   if (checks_.filledEnd_ == nullptr || filledEnd <= cursor_) return;
   const OpenedRange range(cursor_, filledEnd);
@@ -306,7 +306,8 @@ void Arena::CheckFree(std::byte* end) noexcept {
   }
 }
 
-void Arena::TakeBackChecked(std::byte* cursor, const ArenaChecks::Mark& checks, bool isReset) noexcept {
+void ArenaCore::TakeBackChecked(std::byte* cursor, const ArenaChecks::Mark& checks, bool isReset) noexcept {
+  STADIAL_ASSERT(!isLent_, "the arena is lent to an ArenaCursor: close that before a rewind or a Reset");
   if (!isReset) CheckThread("rewinds it");
   if (const ArenaDamage damage = FindDamageDownTo(checks_.lastGuard_, cursor); damage)
     Damaged(damage, isReset ? "by the Reset" : "when rewound to the mark set", &checks.site);
@@ -320,13 +321,17 @@ void Arena::TakeBackChecked(std::byte* cursor, const ArenaChecks::Mark& checks, 
   }
 }
 
-ArenaDamage Arena::FindDamage() noexcept {
+ArenaDamage ArenaCore::FindDamage() noexcept {
   ArenaGuard* guard = checks_.lastGuard_;
   return FindDamageDownTo(guard, base_);
 }
 
-void Arena::Damaged(const ArenaDamage& damage, const char* when,
-                    const std::source_location* site) const noexcept {
+void ArenaCore::CheckGuards(std::source_location site) noexcept {
+  if (const ArenaDamage damage = FindDamage(); damage) Damaged(damage, "by the check", &site);
+}
+
+void ArenaCore::Damaged(const ArenaDamage& damage, const char* when,
+                        const std::source_location* site) const noexcept {
   char found[320];
   std::snprintf(found, sizeof found, "found %s", when);
   if (site != nullptr) {
@@ -366,7 +371,7 @@ void Arena::Damaged(const ArenaDamage& damage, const char* when,
 
 // --- threads ---
 
-void Arena::CheckThread(const char* operation) noexcept {
+void ArenaCore::CheckThread(const char* operation) noexcept {
   if (!checks_.oneThread_) return;
   const std::uint32_t thread = ThreadOrdinal();
   if (checks_.thread_ == 0) checks_.thread_ = thread;
@@ -378,11 +383,12 @@ void Arena::CheckThread(const char* operation) noexcept {
       site_.file_name(), static_cast<unsigned>(site_.line()));
 }
 
-void Arena::HandOver() noexcept { checks_.thread_ = 0; }
+void ArenaCore::HandOver() noexcept { checks_.thread_ = 0; }
 
 #else
 
-void Arena::HandOver() noexcept {}
+void ArenaCore::HandOver() noexcept {}
+void ArenaCore::CheckGuards(std::source_location) noexcept {}
 
 #endif
 

@@ -7,8 +7,8 @@
 
 namespace stadial::arenas {
 
-void Arena::GrowOver(Segment& segment, std::byte* base, std::size_t bytesMax,
-                     std::size_t stepBytes) noexcept {
+void ArenaCore::GrowOver(Segment& segment, std::byte* base, std::size_t bytesMax,
+                         std::size_t stepBytes) noexcept {
   // Also an arena that has no bytes yet stands where its first one will be.
   if (MemoryBytes() == 0) base_ = cursor_ = high_ = end_ = zeroFrom_ = base;
   STADIAL_ASSERT_COMPARE(static_cast<const void*>(base_), ==, static_cast<const void*>(base),
@@ -19,18 +19,18 @@ void Arena::GrowOver(Segment& segment, std::byte* base, std::size_t bytesMax,
   isGrowthAllowed_ = true;
 }
 
-std::byte* Arena::MakeRoom(std::size_t sizeBytes, std::size_t alignment) noexcept {
+std::byte* ArenaCore::MakeRoom(std::size_t sizeBytes, std::size_t alignment) noexcept {
   std::byte* const start = TryMakeRoom(sizeBytes, alignment);
   if (start == nullptr) Exhausted(sizeBytes, alignment);
   return start;
 }
 
-std::byte* Arena::TryMakeRoom(std::size_t sizeBytes, std::size_t alignment) noexcept {
+std::byte* ArenaCore::TryMakeRoom(std::size_t sizeBytes, std::size_t alignment) noexcept {
   if (!Grow(sizeBytes, alignment)) return nullptr;
   return cursor_ + ((0 - reinterpret_cast<std::uintptr_t>(cursor_)) & (alignment - 1));
 }
 
-std::byte* Arena::AllocateInNewRoom(std::size_t sizeBytes, std::size_t alignment, bool mustFit) noexcept {
+std::byte* ArenaCore::AllocateInNewRoom(std::size_t sizeBytes, std::size_t alignment, bool mustFit) noexcept {
   std::byte* const start = mustFit ? MakeRoom(sizeBytes, alignment) : TryMakeRoom(sizeBytes, alignment);
   if (start == nullptr) return nullptr;
   cursor_ = start + RoundUpToGranularity(sizeBytes);
@@ -38,7 +38,7 @@ std::byte* Arena::AllocateInNewRoom(std::size_t sizeBytes, std::size_t alignment
   return start;
 }
 
-bool Arena::Grow(std::size_t sizeBytes, std::size_t alignment) noexcept {
+bool ArenaCore::Grow(std::size_t sizeBytes, std::size_t alignment) noexcept {
   if (!CanGrow()) return false;
   const std::size_t padding = (0 - reinterpret_cast<std::uintptr_t>(PlainCursor())) & (alignment - 1);
   const std::size_t present = MemoryBytes();
@@ -69,7 +69,7 @@ bool Arena::Grow(std::size_t sizeBytes, std::size_t alignment) noexcept {
   return true;
 }
 
-Result<void> Arena::Shrink(std::size_t keepBytes, std::size_t slackBytes) {
+Result<void> ArenaCore::Shrink(std::size_t keepBytes, std::size_t slackBytes) {
   STADIAL_ASSERT_ALWAYS(segment_ != nullptr, "only a growing arena gives memory back");
   const auto offset = static_cast<std::size_t>(base_ - segment_->Base());
   // Guards count as used, and are capacity on top of what is to be kept.
@@ -89,7 +89,7 @@ Result<void> Arena::Shrink(std::size_t keepBytes, std::size_t slackBytes) {
 
 // Known to be zero: at or above zeroFrom_, and above everything that was handed out before. A guard is
 // written above what it guards, so with guards nothing is known.
-void* Arena::Zero(void* memory, std::size_t sizeBytes) noexcept {
+void* ArenaCore::Zero(void* memory, std::size_t sizeBytes) noexcept {
   std::byte* const begin = static_cast<std::byte*>(memory);
   std::byte* known = std::max(zeroFrom_, high_);
   if (checks_.GuardBytes() != 0) known = end_;

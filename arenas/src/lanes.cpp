@@ -1,6 +1,7 @@
 #include "stadial/arenas/lanes.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "stadial/arenas/byte_text.h"
 #include "stadial/arenas/virtual_memory.h"
@@ -50,7 +51,12 @@ Result<LaneSet> LaneSet::Carve(const LaneOptions& options, std::byte* base, std:
 }
 
 void LaneSet::ResetAll(std::source_location site) const noexcept {
-  for (std::uint32_t index = 0; index < count_; ++index) lanes_[index].Reset(site);
+  Arena* const end = lanes_ + count_;
+  for (Arena* lane = lanes_; lane != end; ++lane) {
+    lane->Reset(site);
+    // GCC would make two passes of the loop, the reset counts in the second.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
 }
 
 void LaneSet::MoveAll(std::byte* base) const noexcept {

@@ -22,15 +22,16 @@ inline long ThreadFaults() {
   return usage.ru_minflt;
 }
 
-// take() -> an address; giveBack(blocks) ends a batch of `blockCount` blocks. Reports ns_per_op (one block
-// taken and given back, its share of the batch), the checksum of the words written, and the page faults of a
-// batch.
-template <class Take, class GiveBack>
-void RunAllocateBatches(benchmark::State& state, std::size_t blockCount, Take&& take, GiveBack&& giveBack) {
+// open() -> what takes the blocks of one batch, an object of its own or a reference: called, it gives an
+// address. giveBack(blocks) ends a batch of `blockCount` blocks. Reports ns_per_op (one block taken and given
+// back, its share of the batch), the checksum of the words written, and the page faults of a batch.
+template <class Open, class GiveBack>
+void RunOpenedBatches(benchmark::State& state, std::size_t blockCount, Open&& open, GiveBack&& giveBack) {
   // Typed, as a program's own pointers are: a store through void* could be one to the allocator's cursor.
   const std::unique_ptr<std::uint64_t*[]> blocks(new std::uint64_t*[blockCount]);
   const auto batch = [&] {
     std::uint64_t** const kept = blocks.get();
+    auto&& take = open();
     for (std::size_t index = 0; index < blockCount; ++index) {
       auto* const block = static_cast<std::uint64_t*>(static_cast<void*>(take()));
       *block = index;
@@ -61,6 +62,13 @@ void RunAllocateBatches(benchmark::State& state, std::size_t blockCount, Take&& 
   state.counters["ns_per_op"] = benchmark::Counter(
       static_cast<double>(blockCount) * 1e-9,
       benchmark::Counter::Flags(benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert));
+}
+
+// take() -> an address.
+template <class Take, class GiveBack>
+void RunAllocateBatches(benchmark::State& state, std::size_t blockCount, Take&& take, GiveBack&& giveBack) {
+  RunOpenedBatches(
+      state, blockCount, [&]() -> auto& { return take; }, giveBack);
 }
 
 template <class Take, class GiveBack>

@@ -56,6 +56,24 @@ TEST(ArenaChecks, WhenTheGuardsAreUsedUpAllocationsGoWithout) {
   EXPECT_LE(arena.Checks().GuardBytesSpent(), 3 * kGuardBytes);
 }
 
+TEST(ArenaChecks, AnAlignmentAboveTheMemorysSizeFitsWhereItWouldWithoutGuards) {
+  constexpr std::size_t kAlignment = 16_KiB;
+  const ArenaBuffer buffer(3 * kAlignment);
+  std::byte* const base =
+      buffer.Memory() + ((0 - reinterpret_cast<std::uintptr_t>(buffer.Memory())) & (kAlignment - 1));
+  const std::size_t guardBytes = kArenaChecks ? 4096 : 0;
+  for (const std::size_t guards : {guardBytes, std::size_t{0}}) {
+    Arena there({.name = "there", .guardBytes = guards}, base, 4096 + guards);
+    EXPECT_EQ(there.TryAllocate(64, kAlignment), base);
+    EXPECT_EQ(there.TryAllocate(64, kAlignment), nullptr);
+    EXPECT_EQ(there.TryAllocate(64, std::size_t{1} << 62), nullptr);
+    EXPECT_NE(there.TryAllocate(64, 64), nullptr);
+    Arena beside({.name = "beside", .guardBytes = guards}, base + kAlignment + 64, 4096 + guards);
+    EXPECT_EQ(beside.TryAllocate(64, kAlignment), nullptr);
+    EXPECT_EQ(beside.UsedBytes(), 0u);
+  }
+}
+
 TEST(ArenaChecks, AnUncheckedArenaPaysNothing) {
   if constexpr (!kArenaChecks) {
     EXPECT_TRUE(std::is_empty_v<ArenaChecks>);
@@ -70,9 +88,9 @@ TEST(ArenaChecks, AnUncheckedArenaPaysNothing) {
 // --- a guarded arena against a plain one ---
 
 // Both must agree in everything but the addresses. Broken: the plain one has 16 bytes more.
-std::string RunGuardedProgram(OpRandom& random, bool broken) {
+std::string RunGuardedProgram(OpRandom& random, std::size_t guardBytes, bool broken) {
   constexpr std::size_t kCapacityBytes = 32_KiB;
-  Guarded guarded(kCapacityBytes, 1_MiB);
+  Guarded guarded(kCapacityBytes, guardBytes);
   ArenaBuffer plain(kCapacityBytes + (broken ? 16 : 0));
   struct Block {
     unsigned char* memory;
@@ -129,10 +147,16 @@ std::string RunGuardedProgram(OpRandom& random, bool broken) {
 }
 
 TEST(ArenaChecks, ProgramAgreesWithPlainArena) {
-  testing::ExpectAgreement("guards", [](OpRandom& random) { return RunGuardedProgram(random, false); });
+  testing::ExpectAgreement("guards",
+                           [](OpRandom& random) { return RunGuardedProgram(random, 1_MiB, false); });
+}
+// A multiple of the largest alignment, and used up soon.
+TEST(ArenaChecks, ProgramAgreesWithPlainArenaWhenTheGuardsAreUsedUp) {
+  testing::ExpectAgreement("few guards",
+                           [](OpRandom& random) { return RunGuardedProgram(random, 4_KiB, false); });
 }
 TEST(ArenaChecks, ProgramCanary) {
-  testing::ExpectCanary("guards", [](OpRandom& random) { return RunGuardedProgram(random, true); });
+  testing::ExpectCanary("guards", [](OpRandom& random) { return RunGuardedProgram(random, 1_MiB, true); });
 }
 
 TEST(ArenaChecks, MovingToOtherMemoryKeepsTheAccount) {
@@ -254,6 +278,21 @@ TEST_F(ArenaChecksDeathTest, AnOverrunIsReportedWhenRewound) {
       "test arena 'guarded': overrun: offset [0-9]+ was written, 0 B past the end of the allocation of "
       "24 B at offset [0-9]+ made by .*; found when rewound to the mark set at "
       ".*arena_checks_test\\.cpp:[0-9]+; .*\\[created at .*arena_checks_test\\.cpp:");
+#endif
+}
+
+TEST_F(ArenaChecksDeathTest, AnArenaThatIsNeverRewoundIsLookedAtOnRequest) {
+#if STADIAL_ADDRESS_SANITIZER
+  GTEST_SKIP() << "AddressSanitizer stops at the write itself";
+#else
+  const auto overrun = [] {
+    Guarded guarded(4096, 4096);
+    auto* const bytes = static_cast<volatile char*>(guarded.Get().Allocate(24));
+    guarded.Get().CheckGuards();
+    bytes[24] = 1;
+    guarded.Get().CheckGuards();
+  };
+  EXPECT_DEATH(overrun(), "overrun: offset [0-9]+ was written, .*; found by the check at .*_test\\.cpp:");
 #endif
 }
 

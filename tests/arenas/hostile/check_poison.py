@@ -19,7 +19,7 @@ import tempfile
 SKIPPED = 77
 FLAGS = ["-std=c++20", "-O0", "-g1", "-fno-omit-frame-pointer", "-pthread"]
 # What the probe needs of arenas/src.
-SOURCES = ("abort_line", "arena", "arena_checks", "arena_growth", "assert", "byte_text", "code_address", "frame_ptr", "lanes",
+SOURCES = ("abort_line", "arena", "arena_checks", "arena_core", "arena_growth", "assert", "byte_text", "code_address", "frame_ptr", "lanes",
            "poison", "quarantine", "region", "result", "segment", "virtual_memory", "virtual_memory_posix")
 
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/arena_cursor.h"
 #include "stadial/arenas/frame_ptr.h"
 #include "stadial/arenas/lanes.h"
 
@@ -43,6 +44,10 @@ STADIAL_PATH TryAllocateConstant(Arena& arena, std::size_t count) {
     if (memory == nullptr) std::abort();
     Used(memory);
   }
+}
+STADIAL_PATH CursorAllocateConstant(Arena& arena, std::size_t count) {
+  ArenaCursor cursor(arena);
+  for (; count != 0; --count) Used(cursor.Allocate(64));
 }
 STADIAL_PATH AllocateRuntimeSize(Arena& arena, std::size_t count) {
   const std::size_t size = Hidden(40);
@@ -87,6 +92,7 @@ constexpr struct {
 } kPaths[] = {
     {"allocate_constant", AllocateConstant},
     {"try_allocate_constant", TryAllocateConstant},
+    {"cursor_allocate_constant", CursorAllocateConstant},
     {"allocate_runtime_size", AllocateRuntimeSize},
     {"allocate_runtime_size_and_alignment", AllocateRuntimeSizeAndAlignment},
     {"new_object", NewObject},

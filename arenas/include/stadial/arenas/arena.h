@@ -17,7 +17,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <memory>
 #include <new>
@@ -28,15 +27,13 @@
 #include <utility>
 
 #include "stadial/arenas/arena_checks.h"
+#include "stadial/arenas/arena_core.h"
 #include "stadial/arenas/assert.h"
 #include "stadial/arenas/poison.h"
 
 namespace stadial::arenas {
 
 class Arena;
-class Segment;
-template <class T>
-class Result;
 
 // May T live in an arena, where no destructor runs? Specialise it to true for a type of your own whose
 // destructor may be skipped without losing anything.
@@ -46,24 +43,7 @@ inline constexpr bool kArenaStorable = std::is_trivially_destructible_v<T>;
 template <>
 inline constexpr bool kArenaStorable<Arena> = true;
 
-inline constexpr std::size_t kArenaGranularityBytes = 16;
-
-// The words an arena uses in its exhaustion message: "KIND arena 'NAME' exhausted: ...; REMEDY".
-// The strings are not copied: they must outlive the arena.
-struct ArenaOptions {
-  const char* name = "unnamed";
-  const char* kind = "";  // "frame", "setup", "compile"; may be empty
-  const char* remedy = "raise its capacity";
-  bool isZeroed = false;  // nobody has written to the memory since the system gave it: see AllocateZeroed
-  // Checked builds: so much of the memory is for guards and not capacity (rounded up to 16). Ignored in
-  // others, so add it to the memory only where kArenaChecks.
-  std::size_t guardBytes = 0;
-  // Checked builds: from its first allocation until Reset or HandOver it belongs to one thread.
-  bool oneThread = false;
-};
-
-// A position to rewind to. Belongs to one arena, and dies with that arena's next Reset. A default one belongs
-// to none.
+// A position to rewind to, of one arena; dies with that arena's next Reset. A default one belongs to none.
 class ArenaMark {
  public:
   ArenaMark() noexcept = default;
@@ -79,32 +59,25 @@ class ArenaMark {
   [[no_unique_address]] ArenaChecks::Mark checks_;
 };
 
-class alignas(64) Arena {
+// What it reports, growth, hand-over between threads: ArenaCore.
+class Arena : public ArenaCore {
  public:
   // An arena of no bytes: every Try form fails.
   Arena() noexcept = default;
 
-  // Takes `sizeBytes` at `base` (both rounded inward to 16). The name is not copied: it must outlive the
-  // arena.
+  // Takes `sizeBytes` at `base` (both rounded inward to 16). The name is not copied and must outlive it.
   Arena(const char* name, std::byte* base, std::size_t sizeBytes,
         std::source_location site = std::source_location::current()) noexcept
       : Arena(ArenaOptions{.name = name}, base, sizeBytes, site) {}
   Arena(const ArenaOptions& options, std::byte* base, std::size_t sizeBytes,
-        std::source_location site = std::source_location::current()) noexcept;
+        std::source_location site = std::source_location::current()) noexcept
+      : ArenaCore(options, base, sizeBytes, site) {}
 
-  // The moved-from arena is empty. Pointers and containers stay valid; marks and scopes of the old object do
+  // The moved-from arena is empty. Pointers and containers stay valid; marks and scopes of the old one do
   // not.
-  Arena(Arena&& other) noexcept { MoveFrom(other); }
-  Arena& operator=(Arena&& other) noexcept {
-    if (this != &other) {
-      LiftPoison(base_, MemoryBytes());
-      MoveFrom(other);
-    }
-    return *this;
-  }
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
-  ~Arena() { LiftPoison(base_, MemoryBytes()); }
+  Arena(Arena&& other) noexcept = default;
+  Arena& operator=(Arena&& other) noexcept = default;
+  ~Arena() = default;
 
   // Uninitialised memory, never nullptr. A request of zero bytes gives an address that must not be accessed.
   [[nodiscard, gnu::always_inline, gnu::returns_nonnull]] inline void* Allocate(
@@ -194,51 +167,6 @@ class alignas(64) Arena {
   // Takes back everything and counts one use of the arena.
   void Reset(std::source_location site = std::source_location::current()) noexcept {
     TakeBack(base_, ArenaChecks::MakeMark(0, site), true);
-    ++resetCount_;
-  }
-  // The arena must be empty; from now on it uses other memory of the same size, 16-aligned (quarantine.h).
-  void MoveTo(std::byte* base) noexcept;
-
-  // Growing arenas (made by Segment::MakeGrowingArena) begin with growth allowed. Sealed, they are like any
-  // other. Growing takes system calls and page faults: allow it in the phases that may have them. One thread
-  // at a time in the whole region may let an arena grow.
-  void AllowGrowth(bool isAllowed) noexcept { isGrowthAllowed_ = isAllowed; }
-  bool CanGrow() const noexcept { return segment_ != nullptr && isGrowthAllowed_; }
-  // What it may grow to; CapacityBytes of an arena that does not grow.
-  std::size_t CapacityBytesMax() const noexcept {
-    return segment_ == nullptr ? CapacityBytes() : growthBytesMax_ - checks_.GuardBytes();
-  }
-  std::uint32_t GrowthCount() const noexcept { return growthCount_; }
-  // Growing arenas: gives memory behind what is used and behind keepBytes back (Segment::Decommit, also for
-  // the errors and for the slack, which keeps repeated growing and shrinking from costing anything).
-  Result<void> Shrink(std::size_t keepBytes, std::size_t slackBytes);
-
-  // Checked builds: another thread may use the arena from now on, up to its own HandOver or a Reset. The
-  // caller orders the two threads.
-  void HandOver() noexcept;
-  // What a checked build knows beyond the cursor. An empty class in the others.
-  const ArenaChecks& Checks() const noexcept { return checks_; }
-#if STADIAL_ASSERT_LEVEL >= 2
-  // The newest damaged guard, or none. Rewinds look at what they take back, and abort. O(guards).
-  ArenaDamage FindDamage() noexcept;
-#endif
-
-  // Bytes used include the rounding of every size to 16 and the padding of alignments.
-  std::size_t UsedBytes() const noexcept { return static_cast<std::size_t>(PlainCursor() - base_); }
-  std::size_t CapacityBytes() const noexcept { return MemoryBytes() - checks_.GuardBytes(); }
-  std::size_t RemainingBytes() const noexcept { return CapacityBytes() - UsedBytes(); }
-  // The most that was in use at once since construction.
-  std::size_t PeakBytes() const noexcept {
-    return static_cast<std::size_t>((PlainCursor() > high_ ? PlainCursor() : high_) - base_);
-  }
-  const char* Name() const noexcept { return name_; }
-  const char* Kind() const noexcept { return kind_; }
-  const std::source_location& Site() const noexcept { return site_; }
-  std::uint32_t ResetCount() const noexcept { return resetCount_; }
-  std::byte* Base() const noexcept { return base_; }
-  // Whether the address lies in this arena's memory, handed out or not.
-  bool Contains(const void* address) const noexcept {
-    return address >= static_cast<const void*>(base_) && address < static_cast<const void*>(end_);
   }
 
  private:
@@ -249,16 +177,13 @@ class alignas(64) Arena {
     return __builtin_mul_overflow(count, sizeof(T), &bytes) ? std::numeric_limits<std::size_t>::max() : bytes;
   }
 
-  static constexpr std::size_t RoundUpToGranularity(std::size_t bytes) noexcept {
-    return (bytes + (kArenaGranularityBytes - 1)) & ~(kArenaGranularityBytes - 1);
-  }
-
   // kMustFit: what does not fit ends the process.
   template <bool kMustFit>
   [[gnu::always_inline]] inline bool Bump(std::size_t sizeBytes, std::size_t alignment,
                                           std::byte*& memory) noexcept {
     STADIAL_ASSERT_FULL(alignment != 0 && (alignment & (alignment - 1)) == 0,
                         "alignment must be a power of two");
+    STADIAL_ASSERT_FULL(!isLent_, "the arena is lent to an ArenaCursor; allocate from that, or close it");
 #if STADIAL_ASSERT_LEVEL >= 2
     if (checks_.IsActive()) [[unlikely]] {
       return BumpChecked(sizeBytes, alignment, memory) ||
@@ -266,19 +191,7 @@ class alignas(64) Arena {
     }
 #endif
     std::byte* start = cursor_;
-    // Cursor and end are multiples of 16, so comparing the unrounded size is exact and cannot overflow.
-    bool isRoom = sizeBytes <= static_cast<std::size_t>(end_ - start);
-    // Smaller alignments than the cursor's need no padding; the test folds away when the alignment is
-    // constant.
-    if (!(__builtin_constant_p(alignment) && alignment <= kArenaGranularityBytes)) {
-      // Add and mask, since the next allocation waits for this address. Neither sum wraps: addresses lie in
-      // the lower half of the address space, no alignment exceeds half of it, and the size was compared.
-      const std::uintptr_t aligned =
-          (reinterpret_cast<std::uintptr_t>(start) + (alignment - 1)) & (0 - alignment);
-      isRoom = isRoom && aligned + RoundUpToGranularity(sizeBytes) <= reinterpret_cast<std::uintptr_t>(end_);
-      start = reinterpret_cast<std::byte*>(aligned);
-    }
-    if (!isRoom) [[unlikely]] {
+    if (!FitsAt(start, end_, sizeBytes, alignment)) [[unlikely]] {
       if (!__builtin_constant_p(sizeBytes)) {
         memory = AllocateInNewRoom(sizeBytes, alignment, kMustFit);
         return kMustFit || memory != nullptr;
@@ -294,68 +207,15 @@ class alignas(64) Arena {
     return true;
   }
 
-  void TakeBack(std::byte* cursor, [[maybe_unused]] const ArenaChecks::Mark& checks,
-                [[maybe_unused]] bool isReset) noexcept {
+  void TakeBack(std::byte* cursor, [[maybe_unused]] const ArenaChecks::Mark& checks, bool isReset) noexcept {
     if (PlainCursor() > high_) high_ = PlainCursor();
 #if STADIAL_ASSERT_LEVEL >= 2
     TakeBackChecked(cursor, checks, isReset);
 #endif
     PoisonReturned(cursor, static_cast<std::size_t>(cursor_ - cursor));
+    if (isReset) ++resetCount_;
     cursor_ = cursor;
   }
-  // Where the cursor would stand without guards: what the arena reports is measured from it.
-  std::byte* PlainCursor() const noexcept { return cursor_ - checks_.GuardBytesSpent(); }
-  std::size_t MemoryBytes() const noexcept { return static_cast<std::size_t>(end_ - base_); }
-#if STADIAL_ASSERT_LEVEL >= 2
-  [[gnu::noinline]] bool BumpChecked(std::size_t sizeBytes, std::size_t alignment,
-                                     std::byte*& memory) noexcept;
-  [[gnu::noinline]] void TakeBackChecked(std::byte* cursor, const ArenaChecks::Mark& checks,
-                                         bool isReset) noexcept;
-  void CheckThread(const char* operation) noexcept;
-  bool PlaceChecked(std::byte* plainEnd, std::size_t sizeBytes, std::size_t alignment, bool isGuarded,
-                    const void* site, std::byte*& memory) noexcept;
-  void CheckFree(std::byte* end) noexcept;
-  [[noreturn, gnu::cold]] void Damaged(const ArenaDamage& damage, const char* when,
-                                       const std::source_location* site) const noexcept;
-#endif
-  void MoveFrom(Arena& other) noexcept;
-  friend class Segment;
-  void GrowOver(Segment& segment, std::byte* base, std::size_t bytesMax, std::size_t stepBytes) noexcept;
-  // Where the request goes once the arena has grown for it. MakeRoom ends the process when it may not or
-  // cannot.
-  [[gnu::cold, gnu::noinline, gnu::returns_nonnull]] std::byte* MakeRoom(std::size_t sizeBytes,
-                                                                         std::size_t alignment) noexcept;
-  [[gnu::cold, gnu::noinline]] std::byte* TryMakeRoom(std::size_t sizeBytes, std::size_t alignment) noexcept;
-  [[gnu::cold, gnu::noinline]] std::byte* AllocateInNewRoom(std::size_t sizeBytes, std::size_t alignment,
-                                                            bool mustFit) noexcept;
-  // Makes room for the request. False: it may not, or cannot; then nothing has changed.
-  [[gnu::cold, gnu::noinline]] bool Grow(std::size_t sizeBytes, std::size_t alignment) noexcept;
-  [[gnu::returns_nonnull]] void* Zero(void* memory, std::size_t sizeBytes) noexcept;
-  [[noreturn, gnu::cold, gnu::noinline]] void Exhausted(std::size_t sizeBytes,
-                                                        std::size_t alignment) const noexcept;
-
-  // Where an arena of no bytes stands: its cursor is a good address too, so the hot path tests for no null
-  // pointer.
-  // NOLINTNEXTLINE(readability-identifier-naming): a private member, though static
-  alignas(kArenaGranularityBytes) static std::byte noMemory_[kArenaGranularityBytes];
-
-  std::byte* cursor_ = noMemory_;
-  std::byte* end_ = noMemory_;
-  std::byte* base_ = noMemory_;
-  std::byte* high_ = noMemory_;  // highest cursor seen at a rewind
-  std::uint32_t resetCount_ = 0;
-  const char* name_ = "empty";
-  const char* kind_ = "";
-  const char* remedy_ = "it was given no memory";
-  std::source_location site_;
-  Segment* segment_ = nullptr;  // of a growing arena
-  std::size_t growthBytesMax_ = 0;
-  std::size_t growthStepBytes_ = 0;
-  std::byte* zeroFrom_ = noMemory_;  // from here to end_ the memory was zeros before it was handed out first
-  std::uint32_t growthCount_ = 0;
-  bool isGrowthAllowed_ = false;
-  bool isGrowthRefused_ = false;  // by the system, the last time it was tried
-  [[no_unique_address]] ArenaChecks checks_;
 };
 
 // Rewinds the arena to where it stood when the scope was opened. Scopes of one arena close in reverse order.

@@ -10,7 +10,10 @@
 //
 // Guards never change what an arena reports: they live in the guardBytes on top of its capacity, and used,
 // remaining and peak bytes, and what is refused, are those of the same arena without guards. When they are
-// used up, further allocations go without.
+// used up, further allocations go without. (One exception: an alignment that guardBytes is no multiple of may
+// be refused when guards have pushed the cursor past the last address that would have served it.)
+//
+// An arena that is never rewound is looked at by Arena::CheckGuards only.
 //
 // Threads. With ArenaOptions::oneThread the first allocation after a Reset binds the arena to its thread; an
 // allocation or rewind by another aborts. Arena::HandOver lifts it. Reset may come from any thread.
@@ -31,6 +34,7 @@
 namespace stadial::arenas {
 
 class Arena;
+class ArenaCore;
 
 // Whether the build has guards, generations and the rest: worth giving guardBytes.
 inline constexpr bool kArenaChecks = STADIAL_ASSERT_LEVEL >= 2;
@@ -96,6 +100,7 @@ class ArenaChecks {
 
  private:
   friend class Arena;
+  friend class ArenaCore;
 
   // A rewind: everything handed out before `generation` at or above `target` is dead.
   struct Rewind {
