@@ -23,7 +23,7 @@ PlanBudget GraphState::CalculateBudget(const Analysis& analysis, const NodeSurve
 
   budget.setupBytesUsed = setupBytesUsed;
   budget.compileBytes = PlanBytes(nodeCount, inputBase[nodeCount], outputBase[nodeCount], analysis);
-  budget.compileBytesAvailable = runtime.Compile().Half(0).ReservedBytes();
+  budget.compileBytesAvailable = runtime.Options().compileBytes;
   budget.frameBytes = static_cast<std::size_t>(survey.sum.frameBytes);
   budget.frameBytesAvailable = runtime.Options().frameLaneBytes;
 

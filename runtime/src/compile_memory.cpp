@@ -24,7 +24,8 @@ class WitnessPause {
 
 }  // namespace
 
-CompileMemory::CompileMemory(arenas::Segment& a, arenas::Segment& b) noexcept {
+CompileMemory::CompileMemory(arenas::Segment& a, arenas::Segment& b, std::size_t guardBytes) noexcept
+    : guardBytes_(guardBytes) {
   halves_[0].segment = &a;
   halves_[1].segment = &b;
 }
@@ -53,9 +54,11 @@ Result<arenas::Arena*> CompileMemory::BeginCompile() noexcept {
       half.arena.Reset();
     } else {
       STADIAL_RETURN_IF_ERROR(half.segment->CommitAll());
-      half.arena = half.segment->MakeArena(
-          {.name = half.segment->Name(), .kind = "compile", .remedy = "raise RuntimeOptions::compileBytes"},
-          0, half.segment->CommittedBytes());
+      half.arena = half.segment->MakeArena({.name = half.segment->Name(),
+                                            .kind = "compile",
+                                            .remedy = "raise RuntimeOptions::compileBytes",
+                                            .guardBytes = guardBytes_},
+                                           0, half.segment->CommittedBytes());
       half.committed = true;
     }
   }
@@ -80,6 +83,7 @@ Result<void> CompileMemory::SealCompile() noexcept {
                          "SealCompile: no plan is being built; call BeginCompile first");
   }
   HalfRecord& half = halves_[building_];
+  half.arena.CheckGuards();
   {
     const WitnessPause pause(loop_);
     STADIAL_RETURN_IF_ERROR(half.segment->Protect(arenas::PageAccess::ReadOnly));

@@ -48,6 +48,8 @@ Result<void> CheckOptions(const RuntimeOptions& options) noexcept {
       {"frameLaneBytes", options.frameLaneBytes, 1, kSegmentBytesMax},
       {"driverBytes", options.driverBytes, 0, kSegmentBytesMax},
       {"fallbackBytes", options.fallbackBytes, 1, kSegmentBytesMax},
+      {"setupGuardBytes", options.setupGuardBytes, 0, kSegmentBytesMax},
+      {"compileGuardBytes", options.compileGuardBytes, 0, kSegmentBytesMax},
       {"frameGuardBytes", options.frameGuardBytes, 0, kSegmentBytesMax},
       {"quarantineWindows", options.quarantineWindows, 0, arenas::kQuarantineWindowsMax},
       {"framesInFlight", options.framesInFlight, 1, kFramesInFlightMax},
@@ -96,7 +98,10 @@ RuntimeOptions Rounded(RuntimeOptions options) noexcept {
   options.setupBytes = RoundUp(options.setupBytes, page);
   options.compileBytes = RoundUp(options.compileBytes, page);
   options.frameLaneBytes = RoundUp(options.frameLaneBytes, page);
-  options.frameGuardBytes = arenas::kArenaChecks ? RoundUp(options.frameGuardBytes, page) : 0;
+  for (std::size_t* const guardBytes :
+       {&options.setupGuardBytes, &options.compileGuardBytes, &options.frameGuardBytes}) {
+    *guardBytes = arenas::kArenaChecks ? RoundUp(*guardBytes, page) : 0;
+  }
   options.driverBytes = RoundUp(options.driverBytes, page);
   options.fallbackBytes = RoundUp(options.fallbackBytes, arenas::FallbackHeap::kSegmentAlignmentBytes);
   // Setup, two compile halves, the frame slots, driver, fallback.
@@ -122,7 +127,7 @@ struct Runtime::State {
   Segment* driverSegment = nullptr;
   Segment* fallbackSegment = nullptr;
   Arena setup;
-  std::size_t setupPeakBytes = 0;  // taken when Setup was sealed
+  Arena sealedSetup;  // takes the place of setup at the seal: nothing allocates from it, its guards stay
   bool isSetupSealed = false;
   PhaseMachine phases;
   FrameAudit audit;
@@ -155,12 +160,15 @@ Result<RuntimePtr> Runtime::Create(const RuntimeOptions& options, std::source_lo
   STADIAL_RETURN_IF_ERROR(CheckOptions(options));
   const RuntimeOptions rounded = Rounded(options);
   STADIAL_ASSIGN_OR_RETURN(Region region, Region::Reserve(rounded.region));
-  STADIAL_ASSIGN_OR_RETURN(Segment * setup,
-                           region.AddSegment({.name = "setup", .sizeBytes = rounded.setupBytes}));
+  STADIAL_ASSIGN_OR_RETURN(
+      Segment * setup,
+      region.AddSegment({.name = "setup", .sizeBytes = rounded.setupBytes + rounded.setupGuardBytes}));
   STADIAL_RETURN_IF_ERROR(setup->CommitAll());
-  Arena arena =
-      setup->MakeArena({.name = "setup", .kind = "setup", .remedy = "raise RuntimeOptions::setupBytes"}, 0,
-                       setup->CommittedBytes(), site);
+  Arena arena = setup->MakeArena({.name = "setup",
+                                  .kind = "setup",
+                                  .remedy = "raise RuntimeOptions::setupBytes",
+                                  .guardBytes = rounded.setupGuardBytes},
+                                 0, setup->CommittedBytes(), site);
   // The runtime's own record is the first thing in Setup memory; from here on the pointer cleans up after an
   // error.
   void* const stateMemory = arena.Allocate(sizeof(State), alignof(State));
@@ -191,11 +199,10 @@ Result<void> Runtime::State::Build() noexcept {
     phases.SetObserver(&*ledger);
   }
   // Compile halves are committed when a compile first opens them.
-  STADIAL_ASSIGN_OR_RETURN(Segment * a,
-                           region.AddSegment({.name = "compile_a", .sizeBytes = options.compileBytes}));
-  STADIAL_ASSIGN_OR_RETURN(Segment * b,
-                           region.AddSegment({.name = "compile_b", .sizeBytes = options.compileBytes}));
-  compile.Emplace(*a, *b);
+  const std::size_t halfBytes = options.compileBytes + options.compileGuardBytes;
+  STADIAL_ASSIGN_OR_RETURN(Segment * a, region.AddSegment({.name = "compile_a", .sizeBytes = halfBytes}));
+  STADIAL_ASSIGN_OR_RETURN(Segment * b, region.AddSegment({.name = "compile_b", .sizeBytes = halfBytes}));
+  compile.Emplace(*a, *b, options.compileGuardBytes);
   STADIAL_RETURN_IF_ERROR(BuildFrameSlots());
   if (options.driverBytes != 0) {
     STADIAL_ASSIGN_OR_RETURN(driverSegment,
@@ -273,9 +280,10 @@ Result<void> Runtime::State::BuildTelemetry() noexcept {
                                               .warmupFrames = options.warmupFrames,
                                               .gatePolicy = static_cast<std::uint64_t>(options.framePolicy)},
                                              setup));
-  return detail::AddTelemetryArenas(*telemetry, {.setup = setupSegment,
-                                                 .setupBytes = &setupPeakBytes,
+  return detail::AddTelemetryArenas(*telemetry, {.setup = &sealedSetup,
+                                                 .setupCapacityBytes = options.setupBytes,
                                                  .compile = &*compile,
+                                                 .compileCapacityBytes = options.compileBytes,
                                                  .slots = slots,
                                                  .fallback = fallbackSegment,
                                                  .fallbackHeap = fallbackHeap});
@@ -306,13 +314,13 @@ Arena& Runtime::SetupArena() noexcept {
 Result<void> Runtime::SealSetup(std::source_location site) noexcept {
   State& state = *state_;
   STADIAL_RETURN_IF_ERROR(state.phases.Transition(Phase::Compile, site));
-  state.setupPeakBytes = state.setup.UsedBytes();
-  NoteAllocation(AllocationSource::Arena, state.setupPeakBytes);
-  std::byte* const end = state.setupSegment->Base() + state.setupPeakBytes;
+  state.setup.CheckGuards(site);
+  NoteAllocation(AllocationSource::Arena, state.setup.UsedBytes());
   // References to the arena that were taken before stay valid and find it empty.
+  state.sealedSetup = std::move(state.setup);
   state.setup =
       Arena({.name = "setup", .kind = "sealed", .remedy = "Setup is sealed (R5): carve before SealSetup"},
-            end, 0, site);
+            nullptr, 0, site);
   state.isSetupSealed = true;
   state.fallbacks->Seal();
   if (state.telemetry != nullptr) state.telemetry->Seal();
@@ -328,7 +336,9 @@ Result<void> Runtime::Shutdown(std::source_location site) noexcept {
                          static_cast<unsigned long long>(state.frames->FrameIndex()));
   }
   STADIAL_RETURN_IF_ERROR(state.phases.Transition(Phase::Shutdown, site));
-  return state.frames->Drain();
+  Result<void> drained = state.frames->Drain();
+  (state.isSetupSealed ? state.sealedSetup : state.setup).CheckGuards(site);
+  return drained;
 }
 
 Result<Segment*> Runtime::OpenDriverSegment() noexcept {
@@ -411,8 +421,9 @@ AuditReport Runtime::BuildAudit() {
 
 std::size_t Runtime::PeakBytesOf(const Segment& segment) const noexcept {
   const State& state = *state_;
-  if (&segment == state.setupSegment)
-    return state.isSetupSealed ? state.setupPeakBytes : state.setup.UsedBytes();
+  if (&segment == state.setupSegment) {
+    return (state.isSetupSealed ? state.sealedSetup : state.setup).UsedBytes();
+  }
   for (std::uint32_t half = 0; half < 2; ++half) {
     if (&segment == &state_->compile->Half(half)) return state.compile->PeakBytes(half);
   }

@@ -6,7 +6,7 @@ namespace stadial::runtime::detail {
 namespace {
 
 TelemetryArena ReadSetup(const void* self) noexcept {
-  const std::size_t bytes = *static_cast<const std::size_t*>(self);
+  const std::size_t bytes = static_cast<const arenas::Arena*>(self)->UsedBytes();
   return {bytes, bytes};
 }
 
@@ -30,15 +30,15 @@ TelemetryArena ReadFallback(const void* self) noexcept {
 
 Result<void> AddTelemetryArenas(Telemetry& telemetry, const TelemetryArenas& arenas) noexcept {
   STADIAL_RETURN_IF_ERROR(telemetry.AddArena({.name = "setup",
-                                              .capacityBytes = arenas.setup->ReservedBytes(),
+                                              .capacityBytes = arenas.setupCapacityBytes,
                                               .read = &ReadSetup,
-                                              .self = arenas.setupBytes}));
+                                              .self = arenas.setup}));
   STADIAL_RETURN_IF_ERROR(telemetry.AddArena({.name = "compile_a",
-                                              .capacityBytes = arenas.compile->Half(0).ReservedBytes(),
+                                              .capacityBytes = arenas.compileCapacityBytes,
                                               .read = &ReadCompile<0>,
                                               .self = arenas.compile}));
   STADIAL_RETURN_IF_ERROR(telemetry.AddArena({.name = "compile_b",
-                                              .capacityBytes = arenas.compile->Half(1).ReservedBytes(),
+                                              .capacityBytes = arenas.compileCapacityBytes,
                                               .read = &ReadCompile<1>,
                                               .self = arenas.compile}));
   for (std::uint32_t slot = 0; slot < arenas.slots.size(); ++slot) {

@@ -13,9 +13,10 @@
 namespace stadial::runtime::detail {
 
 struct TelemetryArenas {
-  const arenas::Segment* setup = nullptr;
-  const std::size_t* setupBytes = nullptr;  // what Setup took; set before Telemetry::Seal
+  const arenas::Arena* setup = nullptr;  // the sealed one: filled before Telemetry::Seal
+  std::size_t setupCapacityBytes = 0;
   CompileMemory* compile = nullptr;
+  std::size_t compileCapacityBytes = 0;  // of each half
   std::span<arenas::LaneSet> slots;
   const arenas::Segment* fallback = nullptr;
   const arenas::FallbackHeap* fallbackHeap = nullptr;

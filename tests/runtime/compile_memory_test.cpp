@@ -30,11 +30,15 @@ class ManualSource final : public CompletionSource {
   bool completesOnWait = false;
 };
 
+constexpr std::size_t kHalfBytes = 64 << 10;
+constexpr std::size_t kHalfGuardBytes = arenas::kArenaChecks ? 16 << 10 : 0;
+
 struct World {
   World()
       : region(arenas::Region::Reserve({.name = "compile_test", .sizeBytes = std::size_t{64} << 20}).Value()),
-        compile(*region.AddSegment({.name = "a", .sizeBytes = 64 << 10}).Value(),
-                *region.AddSegment({.name = "b", .sizeBytes = 64 << 10}).Value()),
+        compile(*region.AddSegment({.name = "a", .sizeBytes = kHalfBytes + kHalfGuardBytes}).Value(),
+                *region.AddSegment({.name = "b", .sizeBytes = kHalfBytes + kHalfGuardBytes}).Value(),
+                kHalfGuardBytes),
         slots{arenas::LaneSet::Carve("frame", Committed("frame"), 16 << 10, 1, table.Get()).Value(),
               arenas::LaneSet::Carve("frame", Committed("frame2"), 16 << 10, 1, table.Get()).Value()},
         loop(slots, phases, {.compile = &compile}, {.waitDeadlineNs = 1'000'000}) {
@@ -91,6 +95,30 @@ TEST(CompileMemory, R3_AHalfIsPreFaultedWhenItIsOpened) {
     EXPECT_EQ(MinorFaults() - before, 0u) << "opening " << opening;
     ASSERT_TRUE(world.compile.SealCompile());
   }
+}
+
+TEST(CompileMemory, R8_GuardsTakeNothingFromTheCapacity) {
+  World world;
+  const arenas::Arena* const memory = world.compile.BeginCompile().Value();
+  EXPECT_EQ(memory->CapacityBytes(), kHalfBytes);
+  world.compile.AbandonCompile();
+}
+
+TEST(CompileMemoryDeathTest, R8_AnOverrunInAPlanIsReportedWhenItIsSealed) {
+  if (!arenas::kArenaChecks) GTEST_SKIP() << "guards stand in checked builds only";
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  World world;
+  auto* const bytes = static_cast<volatile char*>(world.compile.BeginCompile().Value()->Allocate(24));
+  bytes[23] = 1;
+  EXPECT_DEATH(
+      {
+        bytes[24] = 1;
+        static_cast<void>(world.compile.SealCompile());
+      },
+      STADIAL_ADDRESS_SANITIZER != 0
+          ? "use-after-poison"
+          : "arena 'a': overrun: offset [0-9]+ was written, 0 B past the end of the allocation of 24 B");
+  EXPECT_TRUE(world.compile.SealCompile());
 }
 
 TEST(CompileMemoryDeathTest, R5_ASealedPlanIsReadOnlyInHardware) {

@@ -130,6 +130,36 @@ TEST(Runtime, R5_ASealedSetupRefusesToBeCarved) {
   EXPECT_EQ(runtime->Events().TryPreAllocate(5000).GetError().Code(), ErrorCode::OutOfMemory);
 }
 
+TEST(Runtime, R8_GuardsTakeNothingFromSetup) {
+  RuntimeOptions options = Small();
+  options.setupGuardBytes = std::size_t{64} << 10;
+  const RuntimePtr runtime = Runtime::Create(options).Value();
+  EXPECT_EQ(runtime->SetupArena().CapacityBytes(), options.setupBytes);
+  EXPECT_EQ(runtime->GetRegion().Find("setup")->ReservedBytes() - options.setupBytes,
+            arenas::kArenaChecks ? options.setupGuardBytes : 0);
+}
+
+// Writes behind an object of Setup memory, before or after the seal, and ends the runtime.
+void OverrunInSetup(bool isSealed) {
+  const RuntimePtr runtime = Runtime::Create(Small()).Value();
+  auto* const bytes = static_cast<volatile char*>(runtime->SetupArena().Allocate(24));
+  if (isSealed && !runtime->SealSetup()) std::_Exit(1);
+  bytes[24] = 1;
+  if (!isSealed && !runtime->SealSetup()) std::_Exit(1);
+  if (!runtime->Shutdown()) std::_Exit(1);
+}
+
+TEST(RuntimeDeathTest, R8_AnOverrunInSetupMemoryIsReportedAtTheSealAndAtShutdown) {
+  if (!arenas::kArenaChecks) GTEST_SKIP() << "guards stand in checked builds only";
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const char* const message = STADIAL_ADDRESS_SANITIZER != 0
+                                  ? "use-after-poison"
+                                  : "setup arena 'setup': overrun: offset [0-9]+ was written, 0 B past the "
+                                    "end of the allocation of 24 B at offset [0-9]+ made by ";
+  EXPECT_DEATH(OverrunInSetup(false), message);
+  EXPECT_DEATH(OverrunInSetup(true), message);
+}
+
 TEST(RuntimeDeathTest, R5_SetupArenaAfterTheSealAsserts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const RuntimePtr runtime = Runtime::Create(Small()).Value();

@@ -29,7 +29,8 @@ class FrameLoop;
 
 class CompileMemory {
  public:
-  CompileMemory(arenas::Segment& a, arenas::Segment& b) noexcept;
+  // `guardBytes` of each half are for guards and not capacity (ArenaOptions::guardBytes).
+  CompileMemory(arenas::Segment& a, arenas::Segment& b, std::size_t guardBytes = 0) noexcept;
   CompileMemory(const CompileMemory&) = delete;
   CompileMemory& operator=(const CompileMemory&) = delete;
 
@@ -80,6 +81,7 @@ class CompileMemory {
   Result<void> WaitUntilFree(HalfRecord& half) noexcept;
 
   HalfRecord halves_[2];
+  std::size_t guardBytes_;
   std::uint32_t building_ = kNone;
   std::uint32_t current_ = kNone;
   std::uint64_t generation_ = 0;

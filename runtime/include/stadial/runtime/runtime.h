@@ -1,15 +1,13 @@
 // Runtime: one reserved region, its segments and phases, and everything of the runtime layer wired together.
 //
-//   auto runtime = Runtime::Create({.name = "game"}).Value();     // phase Setup; this is the frame thread
-//   now
+//   auto runtime = Runtime::Create({.name = "game"}).Value();  // phase Setup; this is the frame thread now
 //   ... carve from runtime->SetupArena() ...
-//   runtime->SealSetup();                                         // phase Compile; nothing more can be
-//   carved
+//   runtime->SealSetup();                                      // phase Compile; nothing more is carved
 //   ... build a plan in runtime->Compile() ...
-//   FrameContext* frame = runtime->Frames().Begin().Value();      // phase Frame: the gate is closed
+//   FrameContext* frame = runtime->Frames().Begin().Value();   // phase Frame: the gate is closed
 //   runtime->Frames().End(frame->completionValue);
 //   AuditReport report = runtime->BuildAudit();
-//   runtime->Shutdown();                                          // also done by the destructor
+//   runtime->Shutdown();                                       // also done by the destructor
 //
 // Memory map: | Setup | compile_a | compile_b | frame_0 .. frame_N-1 | driver | fallback |, guards between.
 // The Runtime itself lives in its Setup segment; nothing of it is on the heap. Capacities are those of
@@ -48,7 +46,11 @@ struct RuntimeOptions {
   std::size_t setupBytes = std::size_t{16} << 20;
   std::size_t compileBytes = std::size_t{4} << 20;    // of each half
   std::size_t frameLaneBytes = std::size_t{1} << 20;  // of each lane of each frame slot
-  // On top of each lane, for the guards between its allocations; checked builds only (arena_checks.h).
+  // On top of Setup, of each half of Compile and of each lane, for the guards between their allocations;
+  // checked builds only (arena_checks.h). Damage is found at SealSetup and Shutdown, when a plan is sealed or
+  // its half is used again, and when a frame slot is rewound.
+  std::size_t setupGuardBytes = std::size_t{1} << 20;
+  std::size_t compileGuardBytes = std::size_t{1} << 20;
   std::size_t frameGuardBytes = std::size_t{1} << 20;
   // 0, or address windows of each frame slot, at least 2: a rewound frame becomes inaccessible, so that a
   // stale pointer faults (quarantine.h). Takes so many times the frame memory. For hunting a bug.
