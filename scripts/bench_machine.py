@@ -11,7 +11,7 @@ import subprocess
 
 PACKAGES = ["libmimalloc2.0", "libbenchmark1debian", "libc6", "libstdc++6", "libvulkan1", "mesa-vulkan-drivers",
             "libjemalloc2", "libtcmalloc-minimal4", "libllvm14", "libboost-dev", "libfoonathan-memory0.7.2", "libprotobuf32",
-            "libapr1", "libconcurrentqueue-dev", "libabsl20220623", "libbullet3.24", "lua5.4", "sqlite3"]
+            "libapr1", "libconcurrentqueue-dev", "libabsl20220623", "libbullet3.24", "lua5.4", "sqlite3", "crawl"]
 
 
 def output(*command):

@@ -50,6 +50,11 @@ int main(int argc, char** argv) {
     const AgedHeap aged;
     RunArenaFrames<Touch::Light>(state);
   });
+  RegisterFrame("aged", "floor", [](benchmark::State& state) {
+    const AgedHeap aged;
+    FloorPeer floor(Memory().Base());
+    RunFrames<Touch::Light>(state, floor);
+  });
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: record_traces.sh BUILD FOLDER
 # Records the heaps of real programs into FOLDER/NAME.trace: Lua 5.4 running a small game, the SQLite shell on a
-# database in memory, Bullet stepping a world. BUILD holds the recorder and the program that drives Bullet. A program
+# database in memory, Bullet stepping a world, a roguelike game fighting a battle. BUILD holds the recorder and the program that drives Bullet. A program
 # that is not installed is left out; standard output then has a line "Trace_NAME PACKAGE" (see --without of
 # scripts/bench_summary.py).
 set -euo pipefail
@@ -9,6 +9,8 @@ build="$1"
 out="$2"
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 recorder="$build/bin/libarenas_trace_recorder.so"
+eventsMax=2000000
+crawl=/usr/games/crawl
 mkdir -p "$out"
 
 # record NAME PACKAGE PROGRAM ARGUMENT...: its standard input goes to the program.
@@ -20,9 +22,38 @@ record() {
     return 0
   fi
   shift 3
-  LD_PRELOAD="$recorder" STADIAL_TRACE_FILE="$out/$name.part" STADIAL_TRACE_EVENTS=2000000 "$program" "$@" >/dev/null
-  "$build/bin/arenas_trace_tool" --finish "$out/$name.part" >&2
-  mv "$out/$name.part" "$out/$name.trace"
+  LD_PRELOAD="$recorder" STADIAL_TRACE_FILE="$out/$name.part" STADIAL_TRACE_EVENTS="$eventsMax" "$program" "$@" >/dev/null
+  finish "$name"
+}
+
+# finish NAME: what was recorded is complete.
+finish() {
+  "$build/bin/arenas_trace_tool" --finish "$out/$1.part" >&2
+  mv "$out/$1.part" "$out/$1.trace"
+}
+
+# crawl_arena FIGHT [VARIABLE=VALUE...]: Dungeon Crawl Stone Soup fights by itself, on a terminal that nobody sees.
+crawl_arena() {
+  local fight="$1"
+  shift
+  # It leaves the result in the folder it runs in.
+  TERM=xterm script -qec "cd '$crawlFolder' && stty cols 80 rows 24 && env $(printf '%q ' "$@" "$crawl" -dir "$crawlFolder" -rc /dev/null \
+    -seed 1 -arena "$fight t:3 delay:0")" /dev/null </dev/null >/dev/null
+}
+
+# Its first start builds its databases, which is not recorded; nor are the frames in which it reads its data.
+record_crawl() {
+  rm -f "$out/crawl.trace"
+  if [[ ! -x "$crawl" ]]; then
+    printf 'Trace_crawl crawl\n'
+    return 0
+  fi
+  crawlFolder="$(mktemp -d "${TMPDIR:-/tmp}/stadial-crawl.XXXXXX")"
+  crawl_arena 'rat v rat'
+  crawl_arena '4 orc warrior, 6 orc v 12 kobold, 2 ogre' LD_PRELOAD="$(realpath "$recorder")" \
+    STADIAL_TRACE_FILE="$(realpath "$out")/crawl.part" STADIAL_TRACE_EVENTS="$eventsMax" STADIAL_TRACE_SKIP_FRAMES=4
+  rm -rf "$crawlFolder"
+  finish crawl
 }
 
 # A table with two indexes that fills, is searched, grouped and emptied, statement by statement. ".timer on" has the
@@ -48,3 +79,4 @@ sqlite_statements() {
 record lua lua5.4 lua5.4 "$here/game.lua" </dev/null
 sqlite_statements | record sqlite sqlite3 sqlite3 :memory:
 record bullet libbullet-dev "$build/bin/arenas_trace_physics" </dev/null
+record_crawl

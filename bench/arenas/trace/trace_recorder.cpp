@@ -4,13 +4,15 @@
 //
 // It stands in front of glibc's malloc family and hands every call on. Operator new and delete go through
 // malloc and are seen there. A frame ends where the program looks at its processor time (clock, getrusage:
-// what a loop that times its frames calls), or where it calls stadial_trace_frame. A lock makes one order of
-// all threads' events: a call and its event are one step, so that an address cannot be given out again before
-// its free is written.
+// what a loop that times its frames calls), where it shows its picture on a terminal (refresh of curses), or
+// where it calls stadial_trace_frame. A lock makes one order of all threads' events: a call and its event are
+// one step, so that an address cannot be given out again before its free is written. The first
+// STADIAL_TRACE_SKIP_FRAMES frames (a start that no frame resembles) are not written.
 //
 // It allocates nothing itself: the file is mapped once, and what does not fit is counted and not written.
 // Programs that the recorded one starts are not recorded (the variables are taken out of the environment),
 // nor is its child after a fork. A program whose malloc is not glibc's is not seen.
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -50,6 +52,7 @@ struct Recorder {
   TraceHeader* header = nullptr;  // nullptr: not recording
   TraceEvent* events = nullptr;
   std::uint64_t eventsMax = 0;
+  std::uint64_t framesToSkip = 0;
   std::uint32_t threads = 0;
   TraceOp last = TraceOp::Frame;
 };
@@ -76,13 +79,17 @@ class Step {
              std::size_t alignment) const {
     if (!isOn_ || recorder.header == nullptr) return;
     if (op == TraceOp::Frame && recorder.last == TraceOp::Frame) return;  // an empty frame is none
+    recorder.last = op;
+    if (recorder.framesToSkip != 0) {
+      if (op == TraceOp::Frame) --recorder.framesToSkip;
+      return;
+    }
     TraceHeader& header = *recorder.header;
     if (header.eventCount == recorder.eventsMax) {
       ++header.eventsBeyond;
       return;
     }
     if (threadNumber == kNoThread) threadNumber = recorder.threads++;
-    recorder.last = op;
     recorder.events[header.eventCount] = {
         .address = reinterpret_cast<std::uintptr_t>(address),
         .oldAddress = reinterpret_cast<std::uintptr_t>(oldAddress),
@@ -114,6 +121,8 @@ void MarkFrame() { Step().Write(TraceOp::Frame, nullptr, nullptr, 0, 1); }
   if (path == nullptr || *path == '\0') return;
   const char* const wanted = std::getenv("STADIAL_TRACE_EVENTS");
   const std::uint64_t events = wanted == nullptr ? kEventsDefault : std::strtoull(wanted, nullptr, 10);
+  const char* const skipped = std::getenv("STADIAL_TRACE_SKIP_FRAMES");
+  if (skipped != nullptr) recorder.framesToSkip = std::strtoull(skipped, nullptr, 10);
   const std::size_t bytes = sizeof(TraceHeader) + events * sizeof(TraceEvent);
   const int file = ::open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   void* mapped = MAP_FAILED;
@@ -228,5 +237,12 @@ std::clock_t clock() noexcept {
 int getrusage(__rusage_who_t who, rusage* usage) noexcept {
   MarkFrame();
   return static_cast<int>(::syscall(SYS_getrusage, who, usage));
+}
+
+// -1: the program called it without having curses.
+int refresh() {
+  MarkFrame();
+  auto* const shown = reinterpret_cast<int (*)()>(::dlsym(RTLD_NEXT, "refresh"));
+  return shown == nullptr ? -1 : shown();
 }
 }
