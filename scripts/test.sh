@@ -18,7 +18,8 @@ What it does, step by step:
 A second call compiles only what has changed. Warnings are errors where the variable CI is set.
 
   --quick         release only
-  --preset NAME   only this build (may be repeated): release, debug, asan-ubsan, tsan
+  --preset NAME   only this build (may be repeated): release, debug, asan-ubsan, tsan; or msan, the tests of
+                  the arenas alone with MemorySanitizer (needs clang 22)
   --help          this text
 
 Everything else goes to ctest. Examples:
@@ -39,7 +40,7 @@ while [[ $# -gt 0 ]]; do
       ;;
     --quick) presets+=(release) ;;
     --preset)
-      [[ $# -ge 2 ]] || die "--preset needs a name: release, debug, asan-ubsan or tsan"
+      [[ $# -ge 2 ]] || die "--preset needs a name: release, debug, asan-ubsan, tsan or msan"
       presets+=("$2")
       shift
       ;;
@@ -49,10 +50,12 @@ while [[ $# -gt 0 ]]; do
   shift
 done
 if [[ ${#presets[@]} -eq 0 ]]; then presets=(release asan-ubsan tsan); fi
+groups=(build run test)
 for preset in "${presets[@]}"; do
   case "$preset" in
     release | debug | asan-ubsan | tsan) ;;
-    *) die "no such preset: '$preset'; there are release, debug, asan-ubsan and tsan" ;;
+    msan) groups+=(msan) ;;
+    *) die "no such preset: '$preset'; there are release, debug, asan-ubsan, tsan and msan" ;;
   esac
 done
 
@@ -79,7 +82,7 @@ test_preset() {
 failed_tests() { cat "$stadialRoot/build/$1/Testing/Temporary/LastTestsFailed.log" 2>/dev/null || true; }
 
 started=$SECONDS
-ensure_packages build run test
+ensure_packages "${groups[@]}"
 ensure_swiftshader
 use_drivers
 

@@ -17,7 +17,7 @@
 
 #include "stadial/arenas/poison.h"
 
-#if STADIAL_ADDRESS_SANITIZER || defined(__SANITIZE_THREAD__)
+#if STADIAL_ADDRESS_SANITIZER || STADIAL_MEMORY_SANITIZER || defined(__SANITIZE_THREAD__)
 #define STADIAL_TEST_SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
