@@ -3,6 +3,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "audit_queues.h"
 #include "stadial/arenas/byte_text.h"
 #include "stadial/runtime/phase_ledger.h"
 
@@ -157,6 +158,12 @@ void FrameAudit::Record(const FrameSample& sample) noexcept {
   overheadTimes_.Record(sample.overheadNs);
 }
 
+void FrameAudit::AddLateFaults(std::uint64_t frameIndex, std::uint64_t faults) noexcept {
+  if (faults == 0 || frames_.total <= warmupFrames_) return;
+  steady_.minorFaults += faults;
+  if (firstOffendingFrame_ == kNoFrame) firstOffendingFrame_ = frameIndex;
+}
+
 void FillReport(const FrameAudit& audit, AuditReport& report) {
   report.frames = audit.Frames();
   report.frameThreads = audit.Steady();
@@ -214,6 +221,13 @@ void Judge(AuditReport& report) {
               "fallback '" + fallback.name + "' refused " + std::to_string(fallback.refused) +
                   " requests; raise its budget or the capacity in front of it");
   }
+  for (const AuditDeferred& queue : report.deferred) {
+    if (queue.rejected + queue.discarded == 0) continue;
+    AddReason(report, AuditVerdict::Fail,
+              "deferred queue '" + queue.name + "' rejected " + std::to_string(queue.rejected) +
+                  " records and discarded " + std::to_string(queue.discarded) +
+                  ", their objects may leak; raise its capacity");
+  }
   if (report.frames.steady == 0) {
     AddReason(report, AuditVerdict::Incomplete,
               "no steady frame: " + std::to_string(report.frames.total) + " frames ran, " +
@@ -269,6 +283,9 @@ std::string ToJson(const AuditReport& report) {
                     {"direct_frame_thread", report.driver.directFrameThread},
                     {"direct_submit_thread", report.driver.directSubmitThread},
                     {"other_threads", report.driver.otherThreads}};
+  json["tasks"] = ToJsonTasks(report.tasks);
+  json["deferred"] = ToJsonDeferred(report.deferred);
+  json["budgets"] = ToJsonBudgets(report.budgets);
   json["fallbacks"] = Json::array();
   for (const AuditFallback& fallback : report.fallbacks) {
     json["fallbacks"].push_back({{"name", fallback.name},
@@ -342,6 +359,7 @@ void PrintAudit(const AuditReport& report, std::FILE* file) {
       "thread, %llu on others\n",
       report.driver.callbackAllocationsPerFrame, Wide(report.driver.directFrameThread),
       Wide(report.driver.directSubmitThread), Wide(report.driver.otherThreads));
+  PrintQueues(report, file);
   for (const AuditFallback& fallback : report.fallbacks) {
     std::fprintf(file, "fallback       %s (%s): %llu allocations, peak %s of %s, %llu refused\n",
                  fallback.name.c_str(), fallback.owner.c_str(), Wide(fallback.allocations),

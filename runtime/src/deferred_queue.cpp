@@ -64,6 +64,34 @@ DeferredQueue::DeferredQueue(arenas::Arena& setup, const DeferredQueueOptions& o
   ring_ = static_cast<DeferredRecord*>(setup.Allocate(slots_ * sizeof(DeferredRecord), kRecordAlignment));
 }
 
+Result<void> DeferredQueue::Reserve(arenas::Arena& setup, std::size_t capacity) noexcept {
+  STADIAL_ASSERT_ALWAYS(!isRunning_ && !isDiscarding_ && growthFirst_ == nullptr,
+                        "DeferredQueue::Reserve while the queue drains or has grown");
+  if (capacity <= slots_) return {};
+  void* const memory = capacity > kCapacityMax
+                           ? nullptr
+                           : setup.TryAllocate(capacity * sizeof(DeferredRecord), kRecordAlignment);
+  if (memory == nullptr) {
+    return Error::Format(
+        ErrorCode::CapacityExceeded,
+        "deferred queue '%s': no room for %zu records of %zu B in arena '%s' (%zu B left; at "
+        "most %zu records); raise its capacity",
+        name_, capacity, sizeof(DeferredRecord), setup.Name(), setup.RemainingBytes(), kCapacityMax);
+  }
+  auto* const ring = static_cast<DeferredRecord*>(memory);
+  const std::size_t size = Size();
+  for (std::size_t i = 0; i < size; ++i) {
+    ring[i] = ring_[head_];
+    head_ = Next(head_);
+  }
+  ring_ = ring;
+  slots_ = capacity;
+  plainLimit_ = capacity;
+  head_ = 0;
+  tail_ = size;
+  return {};
+}
+
 DeferredQueue::~DeferredQueue() {
   if (!IsEmpty()) {
     log_.Format(LogLevel::Error,

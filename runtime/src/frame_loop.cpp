@@ -4,6 +4,7 @@
 #include "stadial/arenas/virtual_memory.h"
 #include "stadial/runtime/allocation_tracker.h"
 #include "stadial/runtime/compile_memory.h"
+#include "stadial/runtime/deferred_queue.h"
 #include "stadial/runtime/designated_fallback.h"
 #include "stadial/runtime/event_bus.h"
 #include "stadial/runtime/frame_pacing.h"
@@ -58,7 +59,10 @@ Result<void> FrameLoop::CheckCanBegin() noexcept {
                          "FrameLoop::Begin: a plan is being built; seal or abandon it before frame %llu",
                          static_cast<unsigned long long>(frameIndex_));
   }
-  if (phases_.Current() == Phase::Compile) return phases_.Transition(Phase::Frame);
+  if (phases_.Current() == Phase::Compile) {
+    if (parts_.thread != nullptr) parts_.thread->SettleWorkers();
+    return phases_.Transition(Phase::Frame);
+  }
   return phases_.Require(Phase::Frame, "FrameLoop::Begin");
 }
 
@@ -104,6 +108,7 @@ Result<FrameContext*> FrameLoop::Begin() noexcept {
     STADIAL_RETURN_IF_ERROR(parts_.quarantines[slotIndex_].RotateAndReset(lanes));
   }
   if (parts_.compile != nullptr) parts_.compile->Retire(completed);
+  if (parts_.deferred != nullptr && !parts_.deferred->IsEmpty()) waitedNs += RetireDeferred(completed);
   if (parts_.events != nullptr) parts_.events->BeginFrame();
   if (parts_.fallbacks != nullptr) parts_.fallbacks->BeginFrame();
   beginNs_ = beginNs;
@@ -117,6 +122,13 @@ Result<FrameContext*> FrameLoop::Begin() noexcept {
   isOpen_ = true;
   if (parts_.thread != nullptr) parts_.thread->Open(frameIndex_);
   return &context_;
+}
+
+// Returns how long it took: destruction is driver time, not ours.
+std::uint64_t FrameLoop::RetireDeferred(std::uint64_t completed) noexcept {
+  const std::uint64_t startNs = NowNs();
+  parts_.deferred->Retire(completed);
+  return NowNs() - startNs;
 }
 
 void FrameLoop::End(std::uint64_t completionValue) noexcept {
@@ -145,8 +157,11 @@ void FrameLoop::End(std::uint64_t completionValue) noexcept {
   if (parts_.audit != nullptr) {
     const bool wasSteady = parts_.audit->IsSteady();
     parts_.audit->Record(sample);
-    if (!wasSteady && parts_.thread != nullptr && parts_.audit->IsSteady())
-      parts_.thread->TakeDriverBaseline();
+    const bool isFirstSteady = !wasSteady && parts_.audit->IsSteady();
+    if (isFirstSteady && parts_.thread != nullptr) parts_.thread->TakeDriverBaseline();
+    // Faults of the workers come to light late: those of a frame that is not judged must not fall on the
+    // next.
+    if ((isFirstSteady || sample.compiled) && parts_.thread != nullptr) parts_.thread->SettleWorkers();
   }
   if (parts_.telemetry != nullptr) parts_.telemetry->Publish(sample);
   if (TrackersListen()) [[unlikely]]
@@ -190,6 +205,7 @@ Result<void> FrameLoop::Drain() noexcept {
   STADIAL_RETURN_IF_ERROR(WaitForValue(lastStatedValue_, "the last frame's slot",
                                        slotIndex_ == 0 ? FramesInFlight() - 1 : slotIndex_ - 1));
   if (parts_.compile != nullptr) parts_.compile->Retire(source_->CompletedValue());
+  if (parts_.deferred != nullptr) parts_.deferred->Retire(source_->CompletedValue());
   return {};
 }
 
@@ -197,6 +213,8 @@ void FrameLoop::SetCompletionSource(CompletionSource* source) noexcept {
   STADIAL_ASSERT_ALWAYS(!isOpen_, "FrameLoop::SetCompletionSource inside a frame");
   STADIAL_ASSERT_COMPARE_ALWAYS(source_->CompletedValue(), >=, lastStatedValue_,
                                 "frames of the present completion source are in flight; call Drain first");
+  // Values of two sources cannot be compared, and all work of this one has completed.
+  if (parts_.deferred != nullptr) parts_.deferred->Flush();
   immediate_ = ImmediateCompletion();
   source_ = source != nullptr ? source : &immediate_;
   lastStatedValue_ = 0;

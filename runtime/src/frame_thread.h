@@ -1,5 +1,5 @@
 // What the frame loop does on the frame thread around each frame: closes the gate, opens the kernel witness,
-// and takes the difference of the thread's counters. Private to the runtime.
+// and takes the difference of its counters and the workers'. Private to the runtime.
 #pragma once
 
 #include <optional>
@@ -8,6 +8,7 @@
 #include "stadial/runtime/frame_loop.h"
 #include "stadial/runtime/gate.h"
 #include "stadial/runtime/kernel_witness.h"
+#include "stadial/runtime/worker_threads.h"
 
 namespace stadial::runtime {
 
@@ -22,10 +23,10 @@ struct FrameLoop::FrameThread {
   // No page fault is served in less: entering and leaving the kernel alone takes about this long.
   static constexpr std::uint64_t kFaultNsMin = 150;
 
-  // Before Open, and before the frame waits for its slot: the faults of the wait count as well, and the kernel's
-  // part of this reading is still warm from the last frame's (after a long wait it costs four times as much).
-  // `gapNs`: time since the last frame ended. The fault count is a system call and by far the dearest part of
-  // an empty frame, so the last frame's is reused when nothing can have faulted since.
+  // Before Open, and before the frame waits for its slot: the faults of the wait count as well, and the
+  // kernel's part of this reading is still warm from the last frame's (after a long wait it costs four times
+  // as much). `gapNs`: time since the last frame ended. The fault count is a system call and by far the
+  // dearest part of an empty frame, so the last frame's is reused when nothing can have faulted since.
   void CountFaultsFromHere(std::uint64_t gapNs) noexcept {
     faultsBefore_ = gapNs < kFaultNsMin ? faultsAfter_ : MinorFaults();
   }
@@ -33,6 +34,7 @@ struct FrameLoop::FrameThread {
   void Open(std::uint64_t frameIndex) noexcept {
     SetGateFrame(frameIndex);
     countersBefore_ = CurrentThreadCounters();
+    if (workers_ != nullptr) workersBefore_ = workers_->Counters();
     if (witness_ != nullptr) syscallsBefore_ = OwnVmSyscalls();
     gate_.emplace(policy_, policy_, Phase::Frame, "frame");
     if (witness_ != nullptr) witness_->Enter();
@@ -47,6 +49,27 @@ struct FrameLoop::FrameThread {
     if (witness_ != nullptr) sample.vmSyscalls = OwnVmSyscalls() - syscallsBefore_;
     faultsAfter_ = MinorFaults();
     if (areFaultsOurs_) sample.minorFaults = faultsAfter_ - faultsBefore_;
+    if (workers_ != nullptr) AddWorkers(sample);
+  }
+
+  // Null: none. Their faults count from here on.
+  void SetWorkers(WorkerThreads* workers) noexcept {
+    workers_ = workers;
+    SettleWorkers();
+  }
+  // What the workers did up to here counts for no later frame. Outside of frames.
+  void SettleWorkers() noexcept {
+    if (workers_ == nullptr) return;
+    workers_->Rendezvous();
+    workerFaultsSeen_ = workers_->Counters().minorFaults;
+  }
+  // The workers' faults that came to light after the last frame was closed. Outside of frames.
+  void CountLateFaults(FrameAudit& audit, std::uint64_t nextFrame) noexcept {
+    if (workers_ == nullptr || !areFaultsOurs_ || nextFrame == 0) return;
+    workers_->Rendezvous();
+    const std::uint64_t faults = workers_->Counters().minorFaults;
+    audit.AddLateFaults(nextFrame - 1, faults - workerFaultsSeen_);
+    workerFaultsSeen_ = faults;
   }
 
   // The driver's direct allocations are reported from here on.
@@ -73,6 +96,15 @@ struct FrameLoop::FrameThread {
     return counts.Vm() - counts.driverVm;
   }
 
+  void AddWorkers(FrameSample& sample) noexcept {
+    const WorkerCounters now = workers_->Counters();
+    sample.heapAllocations += now.heapAllocations - workersBefore_.heapAllocations;
+    sample.heapFrees += now.heapFrees - workersBefore_.heapFrees;
+    sample.vmSyscalls += now.vmSyscalls - workersBefore_.vmSyscalls;
+    if (areFaultsOurs_) sample.minorFaults += now.minorFaults - workerFaultsSeen_;
+    workerFaultsSeen_ = now.minorFaults;
+  }
+
   GatePolicy policy_;
   VmSyscallWitness* witness_;
   bool areFaultsOurs_;
@@ -81,6 +113,9 @@ struct FrameLoop::FrameThread {
   std::uint64_t syscallsBefore_ = 0;
   std::uint64_t faultsBefore_ = 0;
   std::uint64_t faultsAfter_ = 0;
+  WorkerThreads* workers_ = nullptr;
+  WorkerCounters workersBefore_;
+  std::uint64_t workerFaultsSeen_ = 0;
   DriverCounters driverBaseline_ = CurrentDriverCounters();
 };
 

@@ -1,16 +1,10 @@
 #include "stadial/runtime/runtime.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <new>
 #include <optional>
 
-#include "frame_thread.h"
-#include "late.h"
-#include "stadial/arenas/fallback_heap.h"
-#include "stadial/runtime/designated_fallback.h"
-#include "stadial/runtime/kernel_witness.h"
-#include "stadial/runtime/phase_ledger.h"
+#include "runtime_state.h"
 #include "telemetry_arenas.h"
 
 namespace stadial::runtime {
@@ -24,137 +18,10 @@ using arenas::Segment;
 constexpr std::uint32_t kFallbackSitesMax = 64;
 // Growth chunks that the event bus may take in one frame: its whole budget some times over, but not a storm.
 constexpr std::uint32_t kEventGrowthsPerFrameMax = 256;
-
-// Sanity bounds of the options; the address space decides the rest.
-constexpr std::size_t kSegmentBytesMax = std::size_t{1} << 40;
-
-std::size_t RoundUp(std::size_t bytes, std::size_t multiple) noexcept {
-  return (bytes + multiple - 1) / multiple * multiple;
-}
-
-Error OutOfRange(const char* option, std::uint64_t value, std::uint64_t least, std::uint64_t most) noexcept {
-  return Error::Format(ErrorCode::InvalidArgument, "RuntimeOptions::%s is %llu; it must be %llu to %llu",
-                       option, static_cast<unsigned long long>(value), static_cast<unsigned long long>(least),
-                       static_cast<unsigned long long>(most));
-}
-
-Result<void> CheckOptions(const RuntimeOptions& options) noexcept {
-  const struct {
-    const char* name;
-    std::uint64_t value, least, most;
-  } ranges[] = {
-      {"setupBytes", options.setupBytes, std::size_t{256} << 10, kSegmentBytesMax},
-      {"compileBytes", options.compileBytes, 1, kSegmentBytesMax},
-      {"frameLaneBytes", options.frameLaneBytes, 1, kSegmentBytesMax},
-      {"driverBytes", options.driverBytes, 0, kSegmentBytesMax},
-      {"fallbackBytes", options.fallbackBytes, 1, kSegmentBytesMax},
-      {"setupGuardBytes", options.setupGuardBytes, 0, kSegmentBytesMax},
-      {"compileGuardBytes", options.compileGuardBytes, 0, kSegmentBytesMax},
-      {"frameGuardBytes", options.frameGuardBytes, 0, kSegmentBytesMax},
-      {"quarantineWindows", options.quarantineWindows, 0, arenas::kQuarantineWindowsMax},
-      {"framesInFlight", options.framesInFlight, 1, kFramesInFlightMax},
-      {"lanes", options.lanes, 1, kLanesMax},
-      {"eventCapacity", options.eventCapacity, 0, EventQueue::kCapacityMax},
-      {"eventGrowthBytes", options.eventGrowthBytes, 1, options.fallbackBytes},
-      {"events.typePoliciesMax", options.events.typePoliciesMax, 6, 1u << 20},
-      {"events.subscriptionsMax", options.events.subscriptionsMax, 0, 1u << 24},
-  };
-  for (const auto& range : ranges) {
-    if (range.value < range.least || range.value > range.most) {
-      return OutOfRange(range.name, range.value, range.least, range.most);
-    }
-  }
-  if (options.quarantineWindows == 1) {
-    return Error::Format(ErrorCode::InvalidArgument,
-                         "RuntimeOptions::quarantineWindows is 1; it must be 0 (off) or 2 to %u",
-                         arenas::kQuarantineWindowsMax);
-  }
-  if (const char* const bad = FramePacer::Check(options.pacing); bad != nullptr) {
-    return Error::Format(
-        ErrorCode::InvalidArgument,
-        "RuntimeOptions::pacing.%s is out of range: periodNs must be 0 or %llu to %llu (it is "
-        "%llu), spinNs not above it (it is %llu)",
-        bad, static_cast<unsigned long long>(kPacingPeriodNsMin),
-        static_cast<unsigned long long>(kPacingPeriodNsMax),
-        static_cast<unsigned long long>(options.pacing.periodNs),
-        static_cast<unsigned long long>(options.pacing.spinNs));
-  }
-  if (options.telemetry.publish) STADIAL_RETURN_IF_ERROR(Telemetry::Check(options.telemetry));
-  if (HitchDetector::Check(options.hitches) != nullptr) {
-    return Error::Format(ErrorCode::InvalidArgument,
-                         "RuntimeOptions::hitches.factor is %.3g; it must be 1 to 1000",
-                         options.hitches.factor);
-  }
-  if (options.framePolicy > GatePolicy::Trap)
-    return OutOfRange("framePolicy", static_cast<std::uint64_t>(options.framePolicy), 0, 4);
-  if (options.name == nullptr || options.name[0] == '\0') {
-    return Error::Format(ErrorCode::InvalidArgument, "RuntimeOptions::name is empty");
-  }
-  return {};
-}
-
-RuntimeOptions Rounded(RuntimeOptions options) noexcept {
-  const std::size_t page = arenas::PageSize();
-  options.setupBytes = RoundUp(options.setupBytes, page);
-  options.compileBytes = RoundUp(options.compileBytes, page);
-  options.frameLaneBytes = RoundUp(options.frameLaneBytes, page);
-  for (std::size_t* const guardBytes :
-       {&options.setupGuardBytes, &options.compileGuardBytes, &options.frameGuardBytes}) {
-    *guardBytes = arenas::kArenaChecks ? RoundUp(*guardBytes, page) : 0;
-  }
-  options.driverBytes = RoundUp(options.driverBytes, page);
-  options.fallbackBytes = RoundUp(options.fallbackBytes, arenas::FallbackHeap::kSegmentAlignmentBytes);
-  // Setup, two compile halves, the frame slots, driver, fallback.
-  options.region.segmentsMax = std::max(options.region.segmentsMax, 5 + kFramesInFlightMax);
-  options.region.name = options.name;
-  options.events.log = options.log;
-  return options;
-}
+// Likewise of the deferred queue, whose chunks are as large as itself.
+constexpr std::uint32_t kDeferredGrowthsPerFrameMax = 256;
 
 }  // namespace
-
-struct Runtime::State {
-  State(const RuntimeOptions& rounded, Region&& reserved, std::source_location site) noexcept
-      : options(rounded),
-        region(std::move(reserved)),
-        phases(site),
-        audit(rounded.warmupFrames, rounded.hitches),
-        pacer(rounded.pacing) {}
-
-  RuntimeOptions options;
-  Region region;
-  Segment* setupSegment = nullptr;
-  Segment* driverSegment = nullptr;
-  Segment* fallbackSegment = nullptr;
-  Arena setup;
-  Arena sealedSetup;  // takes the place of setup at the seal: nothing allocates from it, its guards stay
-  bool isSetupSealed = false;
-  PhaseMachine phases;
-  FrameAudit audit;
-  FramePacer pacer;
-  Late<ThreadRegistration> registration;
-  Late<AllocationTracker> tracker;  // with RuntimeOptions::trackAllocations
-  Late<PhaseLedger> ledger;
-  Late<VmSyscallWitness> witness;
-  char witnessReason[arenas::kErrorMessageBytesMax] = {};
-  const char* faultsReason = nullptr;  // null: the frame thread's faults are counted
-  arenas::FallbackHeap* fallbackHeap = nullptr;
-  FallbackRegistry* fallbacks = nullptr;
-  Late<CompileMemory> compile;
-  Late<EventBus> events;
-  Late<FrameLoop::FrameThread> frameThread;
-  Late<FrameLoop> frames;
-  std::span<arenas::LaneSet> slots;
-  std::span<arenas::Quarantine> quarantines;  // one per slot, or none
-  Telemetry* telemetry = nullptr;
-
-  Result<void> Build() noexcept;
-  Result<Segment*> AddCommitted(const char* name, std::size_t bytes, std::size_t alignment = 0) noexcept;
-  Result<void> BuildFrameSlots() noexcept;
-  Result<void> BuildFallbacks() noexcept;
-  Result<void> BuildTelemetry() noexcept;
-  void StartWitness() noexcept;
-};
 
 Result<RuntimePtr> Runtime::Create(const RuntimeOptions& options, std::source_location site) noexcept {
   STADIAL_RETURN_IF_ERROR(CheckOptions(options));
@@ -183,6 +50,7 @@ Result<RuntimePtr> Runtime::Create(const RuntimeOptions& options, std::source_lo
 
 Result<Segment*> Runtime::State::AddCommitted(const char* name, std::size_t bytes,
                                               std::size_t alignment) noexcept {
+  STADIAL_RETURN_IF_ERROR(hostBudget->Reserve(bytes, name));
   STADIAL_ASSIGN_OR_RETURN(
       Segment * segment, region.AddSegment({.name = name, .sizeBytes = bytes, .alignmentBytes = alignment}));
   STADIAL_RETURN_IF_ERROR(segment->CommitAll());
@@ -198,8 +66,12 @@ Result<void> Runtime::State::Build() noexcept {
     ledger.Emplace(*tracker);
     phases.SetObserver(&*ledger);
   }
-  // Compile halves are committed when a compile first opens them.
+  budgets.Emplace(setup, options.budgets);
+  STADIAL_ASSIGN_OR_RETURN(hostBudget, budgets->AddHeap("host", options.hostBudget));
+  STADIAL_RETURN_IF_ERROR(hostBudget->Reserve(setupSegment->ReservedBytes(), "setup"));
+  // Compile halves are committed when a compile first opens them; that must not fail for the budget.
   const std::size_t halfBytes = options.compileBytes + options.compileGuardBytes;
+  STADIAL_RETURN_IF_ERROR(hostBudget->Reserve(2 * halfBytes, "compile_a and compile_b"));
   STADIAL_ASSIGN_OR_RETURN(Segment * a, region.AddSegment({.name = "compile_a", .sizeBytes = halfBytes}));
   STADIAL_ASSIGN_OR_RETURN(Segment * b, region.AddSegment({.name = "compile_b", .sizeBytes = halfBytes}));
   compile.Emplace(*a, *b, options.compileGuardBytes);
@@ -219,6 +91,7 @@ Result<void> Runtime::State::Build() noexcept {
   // A lost invalidation would leave a node stale for good, so no mode may drop one.
   STADIAL_RETURN_IF_ERROR(events->SetTypePolicy(EventType::NodeDirty, kEventPinned));
   STADIAL_RETURN_IF_ERROR(events->SetTypePolicy(EventType::ResourceInvalidated, kEventPinned));
+  STADIAL_RETURN_IF_ERROR(BuildQueues());
   StartWitness();
   faultsReason = WhyFaultsAreNotOurs();
   STADIAL_RETURN_IF_ERROR(BuildTelemetry());
@@ -228,6 +101,7 @@ Result<void> Runtime::State::Build() noexcept {
                                   .events = &*events,
                                   .fallbacks = fallbacks,
                                   .audit = &audit,
+                                  .deferred = &*deferred,
                                   .thread = &*frameThread,
                                   .pacer = pacer.IsPaced() ? &pacer : nullptr,
                                   .telemetry = telemetry,
@@ -265,6 +139,52 @@ Result<void> Runtime::State::BuildFallbacks() noexcept {
       fallbackHeap, arenas::FallbackHeap::Create("fallback", *fallbackSegment, options.fallbackBytes, setup));
   STADIAL_ASSIGN_OR_RETURN(fallbacks, FallbackRegistry::Create(*fallbackHeap, kFallbackSitesMax, setup));
   return {};
+}
+
+Result<void> Runtime::State::BuildQueues() noexcept {
+  FallbackSite* growth = nullptr;
+  if (options.deferredMode == arenas::AllocationMode::Fallback) {
+    STADIAL_ASSIGN_OR_RETURN(growth,
+                             fallbacks->Register("deferred", "deferred queue", options.deferredGrowthBytes,
+                                                 kDeferredGrowthsPerFrameMax));
+  }
+  deferred.Emplace(setup, DeferredQueueOptions{.name = "deferred",
+                                               .capacity = options.deferredCapacity,
+                                               .mode = options.deferredMode,
+                                               .growth = growth,
+                                               .log = options.log});
+  STADIAL_ASSIGN_OR_RETURN(tasks, TaskSystem::Create(setup, runner, options.tasks));
+  if (options.workers == 0) return {};
+  // Set aside now: by the time the workers start, the program may have carved all the rest.
+  const std::size_t bytes = WorkerThreads::CalculateBytes(options.threads.workerCount);
+  auto* const memory = static_cast<std::byte*>(setup.TryAllocate(bytes, kWorkersAlignment));
+  if (memory == nullptr) {
+    return Error::Format(ErrorCode::CapacityExceeded,
+                         "no room in Setup memory for %u workers; raise RuntimeOptions::setupBytes",
+                         options.workers);
+  }
+  workersMemory = Arena({.name = "workers", .kind = "setup"}, memory, bytes);
+  return {};
+}
+
+Result<void> Runtime::State::StartWorkers() noexcept {
+  if (options.workers == 0) return {};
+  workersMemory.Reset();  // of a try that failed
+  STADIAL_ASSIGN_OR_RETURN(workers, WorkerThreads::Create(workersMemory, options.threads));
+  runner.SetTarget(workers.get());
+  frameThread->SetWorkers(workers.get());
+  const char* const reason = workers->WhyNoWitness();
+  if (witness.Get() != nullptr && reason != nullptr)
+    std::snprintf(witnessReason, sizeof witnessReason, "%s", reason);
+  return {};
+}
+
+void Runtime::State::StopWorkers(bool wasInFrames) noexcept {
+  if (workers == nullptr) return;
+  if (wasInFrames) frameThread->CountLateFaults(audit, frames->FrameIndex());
+  frameThread->SetWorkers(nullptr);
+  runner.SetTarget(nullptr);
+  workers.reset();
 }
 
 Result<void> Runtime::State::BuildTelemetry() noexcept {
@@ -313,6 +233,8 @@ Arena& Runtime::SetupArena() noexcept {
 
 Result<void> Runtime::SealSetup(std::source_location site) noexcept {
   State& state = *state_;
+  STADIAL_RETURN_IF_ERROR(state.phases.Require(Phase::Setup, "Runtime::SealSetup"));
+  STADIAL_RETURN_IF_ERROR(state.StartWorkers());
   STADIAL_RETURN_IF_ERROR(state.phases.Transition(Phase::Compile, site));
   state.setup.CheckGuards(site);
   NoteAllocation(AllocationSource::Arena, state.setup.UsedBytes());
@@ -335,8 +257,11 @@ Result<void> Runtime::Shutdown(std::source_location site) noexcept {
                          static_cast<unsigned>(site.line()),
                          static_cast<unsigned long long>(state.frames->FrameIndex()));
   }
+  const bool wasInFrames = state.phases.Current() == Phase::Frame;
   STADIAL_RETURN_IF_ERROR(state.phases.Transition(Phase::Shutdown, site));
+  state.StopWorkers(wasInFrames);
   Result<void> drained = state.frames->Drain();
+  if (drained.HasValue()) state.deferred->Flush();
   (state.isSetupSealed ? state.sealedSetup : state.setup).CheckGuards(site);
   return drained;
 }
@@ -350,6 +275,7 @@ Result<Segment*> Runtime::OpenDriverSegment() noexcept {
   }
   if (segment->CommittedBytes() == segment->ReservedBytes()) return segment;
   STADIAL_RETURN_IF_ERROR(state.phases.Require(Phase::Setup, "opening the driver segment"));
+  STADIAL_RETURN_IF_ERROR(state.hostBudget->Reserve(segment->ReservedBytes(), "driver"));
   STADIAL_RETURN_IF_ERROR(segment->CommitAll());
   return segment;
 }
@@ -366,74 +292,22 @@ CompileMemory& Runtime::Compile() noexcept { return *state_->compile; }
 FrameLoop& Runtime::Frames() noexcept { return *state_->frames; }
 EventBus& Runtime::Events() noexcept { return *state_->events; }
 FallbackRegistry& Runtime::Fallbacks() noexcept { return *state_->fallbacks; }
+TaskRunner& Runtime::Runner() noexcept { return state_->runner; }
+TaskSystem& Runtime::Tasks() noexcept { return *state_->tasks; }
+DeferredQueue& Runtime::Deferred() noexcept { return *state_->deferred; }
+BudgetTable& Runtime::Budgets() noexcept { return *state_->budgets; }
+
+Result<void> Runtime::ReserveDeferred(std::size_t records) noexcept {
+  STADIAL_RETURN_IF_ERROR(state_->phases.Require(Phase::Setup, "Runtime::ReserveDeferred"));
+  return state_->deferred->Reserve(state_->setup, records);
+}
+
 FrameAudit& Runtime::Audit() noexcept { return state_->audit; }
 AllocationTracker* Runtime::Tracker() noexcept { return state_->tracker.Get(); }
 const PhaseLedger* Runtime::Ledger() const noexcept { return state_->ledger.Get(); }
 Telemetry* Runtime::GetTelemetry() noexcept { return state_->telemetry; }
 Region& Runtime::GetRegion() noexcept { return state_->region; }
 const RuntimeOptions& Runtime::Options() const noexcept { return state_->options; }
-
-AuditReport Runtime::BuildAudit() {
-  State& state = *state_;
-  STADIAL_ASSERT_ALWAYS(!state.frames->IsFrameOpen(),
-                        "BuildAudit allocates and must not be called inside a frame");
-  AuditReport report;
-  const GateSelfTestResult& selfTest = RunGateSelfTest();
-  report.gate.state = ToString(selfTest.state);
-  report.gate.selftest = std::to_string(selfTest.formsSeen) + " of " + std::to_string(selfTest.formsTested) +
-                         " forms seen by " + selfTest.method + "; " + selfTest.why;
-  report.gate.policy = ToString(state.options.framePolicy);
-  report.gate.counts = state.options.framePolicy != GatePolicy::Allow;
-  for (const UncoveredModule& module : ScanModules()) {
-    report.gate.uncoveredModules.push_back({.path = module.path, .reason = module.reason});
-  }
-  report.witness.vmSyscalls = state.witness.Get() != nullptr;
-  report.witness.reason = state.witnessReason;
-  report.witness.minorFaults = state.faultsReason == nullptr;
-  if (state.faultsReason != nullptr) report.witness.minorFaultsReason = state.faultsReason;
-  FillReport(state.audit, report);
-  report.pacing.periodNs = state.pacer.Options().periodNs;
-  report.pacing.ceilingNs = state.pacer.CeilingNs();
-  report.pacing.stats = state.pacer.Stats();
-  const DriverCounters driver = state.frameThread->DriverSinceBaseline();
-  report.driver.directFrameThread = driver.frameThread + driver.workerThreads;
-  report.driver.directSubmitThread = driver.submitThread;
-  report.driver.otherThreads = driver.otherThreads;
-  for (const FallbackSite& site : state.fallbacks->Sites()) {
-    const FallbackSiteStats stats = site.Stats();
-    report.fallbacks.push_back({.name = site.Name(),
-                                .owner = site.Owner(),
-                                .budgetBytes = site.BudgetBytes(),
-                                .allocations = stats.allocations,
-                                .peakBytes = stats.peakBytes,
-                                .refused = stats.refused});
-  }
-  for (const Segment& segment : state.region.Segments()) {
-    report.arenas.push_back({.name = segment.Name(),
-                             .reservedBytes = segment.ReservedBytes(),
-                             .committedBytes = segment.CommittedBytes(),
-                             .peakBytes = PeakBytesOf(segment)});
-  }
-  if (state.ledger.Get() != nullptr) FillPhases(*state.ledger, report);
-  Judge(report);
-  return report;
-}
-
-std::size_t Runtime::PeakBytesOf(const Segment& segment) const noexcept {
-  const State& state = *state_;
-  if (&segment == state.setupSegment) {
-    return (state.isSetupSealed ? state.sealedSetup : state.setup).UsedBytes();
-  }
-  for (std::uint32_t half = 0; half < 2; ++half) {
-    if (&segment == &state_->compile->Half(half)) return state.compile->PeakBytes(half);
-  }
-  for (const arenas::LaneSet& slot : state.slots) {
-    if (segment.Contains(slot.Lane(0).Base())) return slot.PeakBytes();
-  }
-  if (&segment == state.fallbackSegment)
-    return static_cast<std::size_t>(state.fallbackHeap->Stats().peakBytes);
-  return 0;  // the driver segment: its owner knows
-}
 
 void RuntimeDeleter::operator()(Runtime* runtime) const noexcept {
   Runtime::State& state = *runtime->state_;
@@ -446,9 +320,11 @@ void RuntimeDeleter::operator()(Runtime* runtime) const noexcept {
     }
   }
   state.frames.Reset();
+  state.workers.reset();
   if (state.telemetry != nullptr) state.telemetry->~Telemetry();
   state.frameThread.Reset();
   state.witness.Reset();
+  state.deferred.Reset();
   state.events.Reset();
   if (state.fallbackHeap != nullptr) {
     if (const std::size_t leaked = state.fallbackHeap->Close(); leaked != 0) {

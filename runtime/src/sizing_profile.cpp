@@ -16,6 +16,7 @@ constexpr std::uint64_t kPageBytes = 4096;
 // The least a runtime can do with: its own records in Setup, one page elsewhere, the floor of a bus.
 constexpr std::size_t kSetupBytesMin = std::size_t{256} << 10;
 constexpr std::size_t kEventCapacityMin = 64;
+constexpr std::size_t kTaskCapacityMin = 64;
 // Findings that an error message names; the others are counted.
 constexpr std::size_t kNamedFindingsMax = 3;
 
@@ -145,8 +146,12 @@ Result<void> AddRuntime(SizingProfile& profile, Runtime& runtime) {
     return AddNamed(taken, "runtime.", name, unit, used, capacity);
   };
   for (const AuditArena& arena : runtime.BuildAudit().arenas) {
-    if (arena.name == "setup")
-      STADIAL_RETURN_IF_ERROR(add("setup", SizingUnit::Bytes, arena.peakBytes, options.setupBytes));
+    if (arena.name == "setup") {
+      // Without what comes on top of setupBytes.
+      const std::size_t own = Runtime::CalculateOwnBytes(options);
+      STADIAL_RETURN_IF_ERROR(
+          add("setup", SizingUnit::Bytes, arena.peakBytes - own, options.setupBytes - own));
+    }
     if (arena.name == "compile_a" || arena.name == "compile_b")
       STADIAL_RETURN_IF_ERROR(add("compile", SizingUnit::Bytes, arena.peakBytes, options.compileBytes));
   }
@@ -157,6 +162,13 @@ Result<void> AddRuntime(SizingProfile& profile, Runtime& runtime) {
   const EventBus::QueueStats events = runtime.Events().GetStats();
   STADIAL_RETURN_IF_ERROR(
       add("events", SizingUnit::Count, events.peak, events.capacity - events.growthEvents));
+  const DeferredQueueStats deferred = runtime.Deferred().GetStats();
+  STADIAL_RETURN_IF_ERROR(add("deferred", SizingUnit::Count, deferred.peak, deferred.capacity));
+  const TaskStats tasks = runtime.Tasks().GetStats();
+  STADIAL_RETURN_IF_ERROR(add("tasks", SizingUnit::Count, tasks.queuedPeak, tasks.capacity));
+  STADIAL_RETURN_IF_ERROR(AddBudget(taken, *runtime.Budgets().Find("host")));
+  for (const Budget& budget : runtime.Budgets().Subsystems())
+    STADIAL_RETURN_IF_ERROR(AddBudget(taken, budget));
   for (const FallbackSite& site : runtime.Fallbacks().Sites())
     STADIAL_RETURN_IF_ERROR(AddFallbackSite(taken, site));
   profile = std::move(taken);
@@ -172,6 +184,10 @@ void ApplySizing(const SizingProfile& profile, RuntimeOptions& options, const Si
   set(options.compileBytes, "runtime.compile", SizingUnit::Bytes, kPageBytes);
   set(options.frameLaneBytes, "runtime.frame_lane", SizingUnit::Bytes, kPageBytes);
   set(options.eventCapacity, "runtime.events", SizingUnit::Count, kEventCapacityMin);
+  set(options.deferredCapacity, "runtime.deferred", SizingUnit::Count, DeferredSizing{}.recordsMin);
+  std::size_t tasks = options.tasks.tasksMax;
+  set(tasks, "runtime.tasks", SizingUnit::Count, kTaskCapacityMin);
+  options.tasks.tasksMax = static_cast<std::uint32_t>(std::min<std::size_t>(tasks, kTasksMaxMax));
 }
 
 std::vector<SizingFinding> FindSizingExcess(const SizingProfile& run, const SizingProfile& budget,

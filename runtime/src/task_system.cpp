@@ -30,7 +30,23 @@ Sizes SizesOf(const TaskSystemOptions& options, std::uint32_t workerCount) noexc
           .edges = options.edgesMax != 0 ? options.edgesMax : options.tasksMax * 2};
 }
 
-Result<void> CheckOptions(const TaskSystemOptions& options, std::uint32_t workerCount) noexcept {
+}  // namespace
+
+const char* ToString(TaskOutcome outcome) noexcept {
+  switch (outcome) {
+    case TaskOutcome::Accepted:
+      return "Accepted";
+    case TaskOutcome::AcceptedFromReserve:
+      return "AcceptedFromReserve";
+    case TaskOutcome::AcceptedOlderDropped:
+      return "AcceptedOlderDropped";
+    case TaskOutcome::Rejected:
+      return "Rejected";
+  }
+  return "Unknown";
+}
+
+Result<void> TaskSystem::Check(const TaskSystemOptions& options, std::uint32_t workerCount) noexcept {
   const struct {
     const char* name;
     std::uint64_t value, least, most;
@@ -56,22 +72,6 @@ Result<void> CheckOptions(const TaskSystemOptions& options, std::uint32_t worker
   return {};
 }
 
-}  // namespace
-
-const char* ToString(TaskOutcome outcome) noexcept {
-  switch (outcome) {
-    case TaskOutcome::Accepted:
-      return "Accepted";
-    case TaskOutcome::AcceptedFromReserve:
-      return "AcceptedFromReserve";
-    case TaskOutcome::AcceptedOlderDropped:
-      return "AcceptedOlderDropped";
-    case TaskOutcome::Rejected:
-      return "Rejected";
-  }
-  return "Unknown";
-}
-
 // One addend per table, each with what its alignment may skip.
 std::size_t TaskSystem::CalculateBytes(std::uint32_t workerCount, const TaskSystemOptions& options) noexcept {
   const Sizes sizes = SizesOf(options, workerCount);
@@ -89,7 +89,7 @@ std::size_t TaskSystem::CalculateBytes(std::uint32_t workerCount, const TaskSyst
 Result<TaskSystem*> TaskSystem::Create(arenas::Arena& setup, TaskRunner& runner,
                                        const TaskSystemOptions& options) noexcept {
   const std::uint32_t workerCount = runner.WorkerCount();
-  STADIAL_RETURN_IF_ERROR(CheckOptions(options, workerCount));
+  STADIAL_RETURN_IF_ERROR(Check(options, workerCount));
   const std::size_t bytes = CalculateBytes(workerCount, options);
   if (setup.RemainingBytes() < bytes) {
     return Error::Format(

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "stadial/arenas/assert.h"
+#include "stadial/runtime/budget.h"
 
 namespace stadial::runtime {
 namespace {
@@ -19,6 +20,14 @@ std::uint64_t PercentOf(std::uint64_t value, std::uint32_t percent) noexcept {
 }
 
 }  // namespace
+
+TaskBudget MakeTaskBudget(const Budget& budget) noexcept {
+  const BudgetStats stats = budget.Stats();
+  return {.bytesSoft = stats.softBytes,
+          .bytesInUse = stats.usedBytes,
+          .throttlePercent = budget.Limits().throttlePercent,
+          .resumePercent = budget.Limits().resumePercent};
+}
 
 void TaskThrottle::SetBudget(const TaskBudget& budget) noexcept {
   STADIAL_ASSERT_COMPARE_ALWAYS(budget.throttlePercent, <=, 100u, "TaskBudget::throttlePercent out of range");

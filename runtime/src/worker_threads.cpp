@@ -7,15 +7,18 @@
 #include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <span>
 
 #include "core_count.h"
+#include "gate_counters.h"
 #include "spin_lock.h"
 #include "stadial/runtime/clock.h"
 #include "stadial/runtime/gate.h"
 #include "stadial/runtime/kernel_witness.h"
 #include "stadial/runtime/thread_registry.h"
 #include "stadial/runtime/wait_on_word.h"
+#include "thread_registry_table.h"
 
 namespace stadial::runtime {
 namespace {
@@ -41,7 +44,36 @@ struct alignas(64) Thread {
   WorkerThreads::State* state = nullptr;
   std::uint32_t worker = 0;
   pthread_t handle = {};
+
+  // What it did; written by the thread alone.
+  const detail::GateTally* tally = nullptr;  // as it was at the start: tallyBefore
+  GateThreadCounters tallyBefore;
+  VmSyscallWitness* witness = nullptr;
+  std::uint64_t faultsBefore = 0;
+  std::uint64_t faultsFrame = 0;    // frame index under which it last counted its faults
+  bool hasUncountedFaults = false;  // it ran a job since
+  std::atomic<std::uint64_t> vmSyscalls{0};
+  std::atomic<std::uint64_t> minorFaults{0};
+
   alignas(64) std::atomic<std::uint32_t> share{kEnded};  // Run waits on it
+
+  // Outside the witness's window: it is a system call.
+  void CountFaults() noexcept {
+    minorFaults.store(MinorFaults() - faultsBefore, std::memory_order_relaxed);
+    faultsFrame = detail::GateFrame();
+    hasUncountedFaults = false;
+  }
+
+  void RunJob(TaskRunner::Job job, void* data) noexcept {
+    if (hasUncountedFaults && faultsFrame != detail::GateFrame()) CountFaults();
+    if (witness != nullptr) witness->Enter();
+    job(data, worker);
+    hasUncountedFaults = true;
+    if (witness == nullptr) return;
+    witness->Leave();
+    const VmSyscallCounts counts = witness->Counts();
+    vmSyscalls.store(counts.Vm() - counts.driverVm, std::memory_order_relaxed);
+  }
 };
 
 }  // namespace
@@ -54,9 +86,11 @@ struct WorkerThreads::State {
   std::uint32_t startedCount = 0;
   bool isRunning = false;
   WorkerThreads* object = nullptr;
+  std::atomic<bool> lacksWitness{false};
+  char witnessReason[arenas::kErrorMessageBytesMax] = {};  // of the first thread without
 
   // Written by Run, read by the threads.
-  alignas(64) Job job = nullptr;
+  alignas(64) Job job = nullptr;  // null: only count
   void* data = nullptr;
   bool isStopping = false;
   std::atomic<std::uint32_t> generation{0};            // of the job; the threads wait on it
@@ -64,12 +98,13 @@ struct WorkerThreads::State {
   std::atomic<std::uint32_t> isCallerAsleep{0};
 
   // Returns the present generation, once it is not `seen`.
-  std::uint32_t WaitForGeneration(std::uint32_t seen) noexcept {
+  std::uint32_t WaitForGeneration(Thread& thread, std::uint32_t seen) noexcept {
     const std::uint64_t startNs = NowNs();
     while (generation.load(std::memory_order_acquire) == seen) {
       for (std::uint32_t i = 0; i < kPausesPerLook && generation.load(std::memory_order_relaxed) == seen; ++i)
         PauseProcessor();
       if (generation.load(std::memory_order_relaxed) != seen || NowNs() - startNs < spinNs) continue;
+      if (thread.hasUncountedFaults) thread.CountFaults();
       // Counted before the last look, as Run looks for sleepers after its change: one of the two sees the
       // other.
       sleepers.fetch_add(1, std::memory_order_seq_cst);
@@ -129,6 +164,18 @@ namespace {
   for (std::size_t offset = 0; offset < bytes; offset += page) memory[offset] = 0;
 }
 
+void InstallWitness(Thread& thread, std::optional<VmSyscallWitness>& witness) noexcept {
+  WorkerThreads::State& state = *thread.state;
+  Result<VmSyscallWitness> installed = VmSyscallWitness::Install();
+  if (installed.HasValue()) {
+    thread.witness = &witness.emplace(std::move(installed).Value());
+  } else if (!state.lacksWitness.exchange(true, std::memory_order_relaxed)) {
+    // Create reads it once every thread has ended its start.
+    std::snprintf(state.witnessReason, sizeof state.witnessReason, "worker %u: %.480s", thread.worker,
+                  installed.GetError().Message());
+  }
+}
+
 void* RunThread(void* argument) noexcept {
   Thread& thread = *static_cast<Thread*>(argument);
   WorkerThreads::State& state = *thread.state;
@@ -138,15 +185,24 @@ void* RunThread(void* argument) noexcept {
   ::pthread_setname_np(::pthread_self(), name);
 #endif
   const ThreadRegistration registration(ThreadRole::Worker, name);
+  thread.tally = &detail::CurrentTally();
+  detail::AddTo(thread.tallyBefore, *thread.tally);
+  std::optional<VmSyscallWitness> witness;
+  if (state.options.kernelWitness) InstallWitness(thread, witness);
   PrefaultStack(state.options.stackPrefaultBytes, static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)));
   const GateScope gate(state.options.policy, state.options.policy, Phase::Frame, "task");
+  thread.faultsBefore = MinorFaults();
   std::uint32_t generation = 0;
   state.EndShare(thread, 0);  // of starting
   for (;;) {
-    generation = state.WaitForGeneration(generation);
+    generation = state.WaitForGeneration(thread, generation);
     if (!WorkerThreads::State::TakeShare(thread, generation)) continue;
     if (state.isStopping) return nullptr;
-    state.job(state.data, thread.worker);
+    if (state.job != nullptr) {
+      thread.RunJob(state.job, state.data);
+    } else if (thread.hasUncountedFaults) {
+      thread.CountFaults();
+    }
     state.EndShare(thread, generation);
   }
 }
@@ -167,6 +223,10 @@ void StopThreads(WorkerThreads::State& state) noexcept {
   state.Offer(state.threads.first(state.startedCount));
   for (Thread& thread : state.threads.first(state.startedCount)) ::pthread_join(thread.handle, nullptr);
   state.startedCount = 0;
+}
+
+std::uint32_t ResolveWorkers(std::uint32_t workerCount) noexcept {
+  return workerCount != 0 ? workerCount : std::min(CoreCount(), kTaskWorkersMax);
 }
 
 Result<void> CheckOptions(const WorkerThreadsOptions& options) noexcept {
@@ -200,12 +260,17 @@ std::uint32_t CoreCount() noexcept {
   return static_cast<std::uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
 }
 
+std::size_t WorkerThreads::CalculateBytes(std::uint32_t workerCount) noexcept {
+  constexpr std::size_t kSkipped = 64;  // by alignment
+  return sizeof(State) + kSkipped + sizeof(WorkerThreads) + kSkipped +
+         (ResolveWorkers(workerCount) - 1) * sizeof(Thread) + kSkipped;
+}
+
 Result<WorkerThreadsPtr> WorkerThreads::Create(arenas::Arena& setup,
                                                const WorkerThreadsOptions& options) noexcept {
   STADIAL_RETURN_IF_ERROR(CheckOptions(options));
   const std::uint32_t cores = CoreCount();
-  const std::uint32_t workers =
-      options.workerCount != 0 ? options.workerCount : std::min(cores, kTaskWorkersMax);
+  const std::uint32_t workers = ResolveWorkers(options.workerCount);
   State* const state = setup.TryNew<State>();
   WorkerThreads* const object = state == nullptr ? nullptr : setup.TryNew<WorkerThreads>(*state);
   const std::span<Thread> threads = setup.TryNewArray<Thread>(workers - 1);
@@ -247,6 +312,36 @@ void WorkerThreadsDeleter::operator()(WorkerThreads* workers) const noexcept {
 
 std::uint32_t WorkerThreads::WorkerCount() const noexcept { return state_->workerCount; }
 std::uint64_t WorkerThreads::SpinNs() const noexcept { return state_->spinNs; }
+
+WorkerCounters WorkerThreads::Counters() const noexcept {
+  WorkerCounters sum;
+  for (const Thread& thread : state_->threads.first(state_->startedCount)) {
+    GateThreadCounters counters;
+    detail::AddTo(counters, *thread.tally);
+    sum.heapAllocations += counters.allocations - thread.tallyBefore.allocations;
+    sum.heapFrees += counters.frees - thread.tallyBefore.frees;
+    sum.vmSyscalls += thread.vmSyscalls.load(std::memory_order_relaxed);
+    sum.minorFaults += thread.minorFaults.load(std::memory_order_relaxed);
+  }
+  return sum;
+}
+
+void WorkerThreads::Rendezvous() noexcept {
+  State& state = *state_;
+  STADIAL_ASSERT_ALWAYS(!state.isRunning, "WorkerThreads::Rendezvous inside a job");
+  if (state.threads.empty()) return;
+  state.job = nullptr;
+  const std::uint32_t generation = state.Offer(state.threads);
+  for (Thread& thread : state.threads) {
+    state.WaitForShare(thread, generation * 4 + kOffered);
+    state.WaitForShare(thread, generation * 4 + kRunning);
+  }
+}
+
+const char* WorkerThreads::WhyNoWitness() const noexcept {
+  if (!state_->options.kernelWitness) return "switched off by WorkerThreadsOptions::kernelWitness";
+  return state_->lacksWitness.load(std::memory_order_relaxed) ? state_->witnessReason : nullptr;
+}
 
 void WorkerThreads::Run(Job job, void* data) noexcept {
   State& state = *state_;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "stadial/runtime/budget.h"
 #include "test_support.h"
 
 namespace stadial::runtime {
@@ -75,6 +76,12 @@ INSTANTIATE_TEST_SUITE_P(
                       Defect{"RefusedFallback",
                              [](AuditReport& r) { r.fallbacks.push_back({.name = "bus", .refused = 5}); },
                              AuditVerdict::Fail, "fallback 'bus' refused 5"},
+                      Defect{"DeferredRejected",
+                             [](AuditReport& r) { r.deferred.push_back({.name = "gpu", .rejected = 2}); },
+                             AuditVerdict::Fail, "deferred queue 'gpu' rejected 2 records"},
+                      Defect{"DeferredDiscarded",
+                             [](AuditReport& r) { r.deferred.push_back({.name = "gpu", .discarded = 3}); },
+                             AuditVerdict::Fail, "discarded 3"},
                       Defect{"Disarmed", [](AuditReport& r) { r.gate.state = "DISARMED"; },
                              AuditVerdict::Incomplete, "gate is DISARMED"},
                       Defect{"Partial", [](AuditReport& r) { r.gate.state = "PARTIAL"; },
@@ -202,6 +209,20 @@ TEST(Audit, JsonHasEveryFieldOfTheAudit) {
   report.devices.push_back({.name = "llvm\xffpipe", .type = "cpu", .driver = "Mesa", .apiVersion = "1.3"});
   report.fallbacks.push_back(
       {.name = "event_bus", .owner = "events", .budgetBytes = 4096, .allocations = 1, .peakBytes = 10});
+  report.tasks = {.workers = 3, .capacity = 4096, .queuedPeak = 7, .ran = 90, .rejected = 1};
+  report.deferred.push_back({.name = "deferred", .capacity = 64, .peak = 5, .retired = 11});
+  report.budgets.push_back({.name = "host",
+                            .isHeap = true,
+                            .usedBytes = 9,
+                            .softBytes = kBudgetBytesMax,
+                            .hardBytes = kBudgetBytesMax});
+  report.budgets.push_back({.name = "textures",
+                            .peakBytes = 8,
+                            .softBytes = 10,
+                            .hardBytes = 20,
+                            .refused = 4,
+                            .throttles = 2,
+                            .isThrottled = true});
   report.arenas.push_back({.name = "setup", .reservedBytes = 3, .committedBytes = 2, .peakBytes = 1});
   report.frameTimeUs = {.p50 = 1.5, .p99 = 2, .p999 = 3, .max = 4};
   report.runtimeOverheadUs = {.p50 = 0.25, .p99 = 0.5, .p999 = 1, .max = 2};
@@ -222,6 +243,19 @@ TEST(Audit, JsonHasEveryFieldOfTheAudit) {
        {"callback_allocations_per_frame", "direct_frame_thread", "direct_submit_thread"}) {
     EXPECT_EQ(json["driver"][key], 0) << key;
   }
+  EXPECT_EQ(json["tasks"]["workers"], 3);
+  EXPECT_EQ(json["tasks"]["queued_peak"], 7);
+  EXPECT_EQ(json["tasks"]["ran"], 90);
+  EXPECT_EQ(json["tasks"]["rejected"], 1);
+  EXPECT_EQ(json["deferred"][0]["name"], "deferred");
+  EXPECT_EQ(json["deferred"][0]["peak"], 5);
+  EXPECT_EQ(json["deferred"][0]["retired"], 11);
+  EXPECT_EQ(json["budgets"][0]["kind"], "heap");
+  EXPECT_TRUE(json["budgets"][0]["hard_bytes"].is_null()) << "no limit";
+  EXPECT_EQ(json["budgets"][1]["kind"], "subsystem");
+  EXPECT_EQ(json["budgets"][1]["hard_bytes"], 20);
+  EXPECT_EQ(json["budgets"][1]["refused"], 4);
+  EXPECT_TRUE(json["budgets"][1]["throttled"].get<bool>());
   EXPECT_EQ(json["fallbacks"][0]["name"], "event_bus");
   EXPECT_EQ(json["fallbacks"][0]["peak_bytes"], 10);
   EXPECT_EQ(json["arenas"][0]["reserved_bytes"], 3);
@@ -246,8 +280,29 @@ TEST(Audit, JsonHasEveryFieldOfTheAudit) {
   EXPECT_TRUE(json["reasons"].empty());
 }
 
+TEST(Audit, LateFaultsCountOnceTheWarmUpIsOver) {
+  const auto audit = std::make_unique<FrameAudit>(1);
+  audit->Record({.frameIndex = 0});
+  audit->AddLateFaults(0, 5);
+  EXPECT_EQ(audit->Steady().minorFaults, 0u);
+  audit->Record({.frameIndex = 1});
+  audit->AddLateFaults(1, 0);
+  EXPECT_EQ(audit->FirstOffendingFrame(), ~std::uint64_t{0});
+  audit->AddLateFaults(1, 5);
+  EXPECT_EQ(audit->Steady().minorFaults, 5u);
+  EXPECT_EQ(audit->FirstOffendingFrame(), 1u);
+}
+
 TEST(Audit, TextNamesVerdictAndReasons) {
   AuditReport report = GoodReport();
+  report.tasks = {.workers = 3, .capacity = 64, .queuedPeak = 7, .ran = 90};
+  report.deferred.push_back({.name = "deferred", .capacity = 64, .peak = 5, .retired = 11});
+  report.budgets.push_back({.name = "textures",
+                            .softBytes = 1024,
+                            .hardBytes = kBudgetBytesMax,
+                            .refused = 4,
+                            .throttles = 2,
+                            .isThrottled = true});
   report.frameThreads.minorFaults = 7;
   PlantHitches(report);
   Judge(report);
@@ -261,6 +316,9 @@ TEST(Audit, TextNamesVerdictAndReasons) {
   EXPECT_THAT(text, HasSubstr("hitches        2: 2 wait\n"));
   EXPECT_THAT(text, HasSubstr("worst        frame 70: 50000 us, median 10000 us; wait, also fault"));
   EXPECT_THAT(text, HasSubstr("pacing         every 11111 us: 2 frames late, 3 deadlines missed"));
+  EXPECT_THAT(text, HasSubstr("90 ran on 3 workers, peak 7 of 64 queued"));
+  EXPECT_THAT(text, HasSubstr("deferred     peak 5 of 64 records, 11 retired, 0 lost"));
+  EXPECT_THAT(text, HasSubstr("hard none, 4 refused, throttled 2 times, and now"));
 }
 
 }  // namespace

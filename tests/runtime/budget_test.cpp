@@ -391,5 +391,20 @@ TEST(BudgetDeathTest, Ba_MisuseIsNamed) {
   EXPECT_DEATH(Budget("bad", {.softBytes = 2, .hardBytes = 1}), "limits that Budget::Check refuses");
 }
 
+TEST(BudgetCharge, Ba_KeepLeavesTheReservation) {
+  Budget subsystem("textures", {.softBytes = 100, .hardBytes = 100});
+  Budget heap("host", {.softBytes = 100, .hardBytes = 100});
+  {
+    Result<BudgetCharge> charge = BudgetCharge::Make(subsystem, heap, 60, "a block");
+    ASSERT_TRUE(charge);
+    charge->Keep();
+    EXPECT_EQ(charge->Bytes(), 0u);
+  }
+  EXPECT_EQ(subsystem.ReservedBytes(), 60u);
+  EXPECT_EQ(heap.ReservedBytes(), 60u);
+  subsystem.Release(60);
+  heap.Release(60);
+}
+
 }  // namespace
 }  // namespace stadial::runtime::testing

@@ -26,6 +26,7 @@ using arenas::AllocationMode;
 constexpr std::size_t kChunkRecords = 64;  // the capacity stays below, so a growth chunk always has this many
 constexpr std::size_t kChunksMax = 3;
 constexpr std::size_t kCapacity = 24;
+constexpr std::size_t kReservedMax = 60;  // by Reserve, in steps
 
 // What the function of `handle` does: the same for queue and model, because only the handle decides. Handles
 // with the top bits set have no children, so that nothing grows without end.
@@ -50,14 +51,14 @@ class Model {
     ++enqueued;
     AcceptResult::Value result = AcceptResult::Accepted;
     bool isInGrowth = false;
-    if (mode_ == AllocationMode::Fallback && (GrowthSize() != 0 || queue_.size() >= kCapacity)) {
+    if (mode_ == AllocationMode::Fallback && (GrowthSize() != 0 || queue_.size() >= capacity_)) {
       if (!TakeGrowthSlot()) {
         ++rejected;
         return AcceptResult::Rejected;
       }
       isInGrowth = true;
       result = AcceptResult::AcceptedAfterGrowth;
-    } else if (queue_.size() >= kCapacity) {
+    } else if (queue_.size() >= capacity_) {
       if (mode_ == AllocationMode::Strict) {
         ++rejected;
         return AcceptResult::Rejected;
@@ -99,8 +100,10 @@ class Model {
     return count;
   }
 
+  void Reserve(std::size_t capacity) { capacity_ = std::max(capacity_, capacity); }
+
   std::size_t Size() const { return queue_.size(); }
-  std::size_t Capacity() const { return kCapacity + chunks_.size() * kChunkRecords; }
+  std::size_t Capacity() const { return capacity_ + chunks_.size() * kChunkRecords; }
 
   std::uint64_t enqueued = 0, retired = 0, rejected = 0, discarded = 0;
   std::size_t peak = 0;
@@ -134,6 +137,7 @@ class Model {
 
   AllocationMode mode_;
   Fault fault_;
+  std::size_t capacity_ = kCapacity;
   std::uint64_t next_ = 0;
   std::deque<Item> queue_;
   std::deque<ChunkUse> chunks_;
@@ -169,7 +173,7 @@ std::uint64_t FirstDisagreement(AllocationMode mode, std::uint64_t operations, s
                                 Fault fault = Fault::None) {
   Random random(seed);
   LogCapture log;
-  TestArena memory(1 << 16);
+  TestArena memory(1 << 17);
   Growth growth(kChunksMax * (kChunkRecords * sizeof(DeferredRecord) + 32));
   Device device;
   std::vector<Entry> entries(4096, Entry{&device, 0});
@@ -190,6 +194,10 @@ std::uint64_t FirstDisagreement(AllocationMode mode, std::uint64_t operations, s
       entry.value = value;
       const DeferredRecord record = MakeDeferredRecord<&DestroyEntry>(&entry, handle, value);
       if (queue.Enqueue(record).Get() != model.Enqueue(handle, value)) break;
+    } else if (roll == 999 && queue.Capacity() <= kReservedMax) {  // no growth in use
+      const std::size_t capacity = std::min(queue.Capacity() + random.Below(3), kReservedMax);
+      model.Reserve(capacity);
+      if (!queue.Reserve(memory.Get(), capacity)) break;
     } else {
       device.ran.clear();
       expected.clear();

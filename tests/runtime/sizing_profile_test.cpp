@@ -423,12 +423,16 @@ SizingProfile RunGame(const RuntimeOptions& options, std::size_t frameBytes, int
   EXPECT_TRUE(created) << created.GetError().Message();
   if (!created) return profile;
   RuntimePtr runtime = std::move(created).Value();
+  EXPECT_TRUE(runtime->Budgets().AddSubsystem("textures").Value()->TryReserve(600));
+  EXPECT_TRUE(runtime->Budgets().AddHeap("device").Value()->TryReserve(900));
   EXPECT_TRUE(runtime->SealSetup());
   auto frame = runtime->Frames().Begin();
   EXPECT_TRUE(frame) << frame.GetError().Message();
   EXPECT_NE((*frame)->lane->TryAllocate(frameBytes), nullptr);
   for (int i = 0; i < events; ++i) EXPECT_TRUE(runtime->Events().Emit({.type = kPing}));
   runtime->Events().ProcessEvents();
+  for (int i = 0; i < 70; ++i) EXPECT_TRUE(runtime->Tasks().Submit([] {}));
+  EXPECT_EQ(runtime->Tasks().ExecuteParallel(**frame).ran, 70u);
   runtime->Frames().End((*frame)->completionValue);
   EXPECT_TRUE(AddRuntime(profile, *runtime));
   EXPECT_TRUE(runtime->Shutdown());
@@ -449,6 +453,12 @@ TEST(SizingCollect, Z1_TheNextRunReservesWhatThisOneUsedAndAMargin) {
   EXPECT_EQ(first.Find("runtime.events")->capacity, 1024u);
   EXPECT_GT(first.Find("runtime.setup")->used, 0u);
   EXPECT_NE(first.Find("runtime.compile"), nullptr);
+  EXPECT_EQ(first.Find("runtime.deferred")->capacity, 64u);
+  EXPECT_EQ(first.Find("runtime.tasks")->used, 70u);
+  EXPECT_EQ(first.Find("runtime.tasks")->capacity, 4096u);
+  ASSERT_NE(first.Find("budget.host"), nullptr);
+  EXPECT_EQ(first.Find("budget.textures")->used, 600u);
+  EXPECT_EQ(first.Find("budget.device"), nullptr) << "what others do to a device heap is no capacity of ours";
 
   RuntimeOptions sized = options;
   ApplySizing(first, sized);
@@ -457,6 +467,8 @@ TEST(SizingCollect, Z1_TheNextRunReservesWhatThisOneUsedAndAMargin) {
   EXPECT_EQ(sized.compileBytes, 4096u);
   EXPECT_LT(sized.setupBytes, options.setupBytes);
   EXPECT_EQ(sized.driverBytes, options.driverBytes);
+  EXPECT_EQ(sized.deferredCapacity, 64u);
+  EXPECT_EQ(sized.tasks.tasksMax, 88u);
   const SizingProfile second = RunGame(sized, 100'000, 200);
   EXPECT_TRUE(RequireWithinSizing(second, first)) << "the same game in less memory";
   EXPECT_EQ(second.Find("runtime.frame_lane")->capacity, 126'976u);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <memory>
@@ -113,6 +114,41 @@ TEST(WorkerThreads, Ka_ABarrierOrdersPlainMemory) {
         ASSERT_EQ(sum, round % 2 == 0 ? round * count : 0);
         std::fill(std::begin(shared.output), std::end(shared.output), 0);
       }
+    }
+  }
+}
+
+TEST(WorkerThreads, Ka_CalculateBytesSuffices) {
+  for (const std::uint32_t count : {1u, 2u, 7u, 16u}) {
+    TestArena arena(WorkerThreads::CalculateBytes(count));
+    EXPECT_TRUE(WorkerThreads::Create(arena.Get(), {.workerCount = count})) << count;
+  }
+}
+
+// Of the started threads alone, complete after Run, whether they spin or sleep between the jobs.
+TEST(WorkerThreads, R6_CountersSumWhatJobsDid) {
+  STADIAL_ASSERT_ARMED();
+  TestArena arena(1 << 16);
+  for (const std::uint64_t spinNs : {std::uint64_t{0}, std::uint64_t{50'000}}) {
+    const WorkerThreadsPtr workers =
+        WorkerThreads::Create(arena.Get(), {.workerCount = 3, .spinNs = spinNs, .policy = GatePolicy::Count})
+            .Value();
+    EXPECT_STREQ(workers->WhyNoWitness(), "switched off by WorkerThreadsOptions::kernelWitness");
+    Meeting meeting(3);
+    for (std::uint64_t run = 1; run <= 100; ++run) {
+      workers->Run(
+          [](void* data, std::uint32_t worker) noexcept {
+            static_cast<Meeting*>(data)->Attend();
+            for (std::uint32_t i = 0; i < worker; ++i) {
+              void* volatile block = std::malloc(8);
+              std::free(block);
+            }
+          },
+          &meeting);
+      if (run % 10 == 0) workers->Rendezvous();
+      const WorkerCounters counters = workers->Counters();
+      ASSERT_EQ(counters.heapAllocations, run * 3);
+      ASSERT_EQ(counters.heapFrees, run * 3);
     }
   }
 }

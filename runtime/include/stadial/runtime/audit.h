@@ -16,7 +16,7 @@ namespace stadial::runtime {
 
 class PhaseLedger;
 
-// What one frame did on its frame thread, between Begin and End.
+// What one frame did on its frame thread and the workers, between Begin and End.
 struct FrameSample {
   std::uint64_t frameIndex = 0;
   std::uint64_t frameNs = 0;     // Begin entered to End left, waiting included
@@ -55,6 +55,9 @@ class FrameAudit {
       : warmupFrames_(warmupFrames), hitches_(hitches) {}
 
   void Record(const FrameSample& sample) noexcept;
+  // Faults of worker threads that came to light after `frameIndex`, the last recorded frame, was recorded.
+  // Nothing during the warm-up.
+  void AddLateFaults(std::uint64_t frameIndex, std::uint64_t faults) noexcept;
 
   const AuditFrames& Frames() const noexcept { return frames_; }
   const AuditFrameThreads& Steady() const noexcept { return steady_; }
@@ -126,6 +129,40 @@ struct AuditPhase {  // of all stays in the phase so far; the heap only
   double seconds = 0;
 };
 
+struct AuditTasks {
+  std::uint32_t workers = 1;  // the frame thread included
+  std::uint64_t capacity = 0;
+  std::uint64_t queuedPeak = 0;
+  std::uint64_t ran = 0;
+  std::uint64_t dropped = 0;
+  std::uint64_t rejected = 0;  // of spawned ones, too
+  std::uint64_t stolen = 0;
+  std::uint64_t throttled = 0;
+};
+
+struct AuditDeferred {  // records; a rejected one is still its owner's, or leaked by its destructor
+  std::string name{};
+  std::uint64_t capacity = 0;
+  std::uint64_t peak = 0;
+  std::uint64_t queued = 0;
+  std::uint64_t retired = 0;
+  std::uint64_t discarded = 0;
+  std::uint64_t rejected = 0;
+};
+
+struct AuditBudget {
+  std::string name{};
+  bool isHeap = false;  // otherwise of a subsystem
+  std::uint64_t usedBytes = 0;
+  std::uint64_t outsideBytes = 0;  // of these, others'
+  std::uint64_t peakBytes = 0;
+  std::uint64_t softBytes = 0;  // kBudgetBytesMax: no limit
+  std::uint64_t hardBytes = 0;
+  std::uint64_t refused = 0;
+  std::uint64_t throttles = 0;
+  bool isThrottled = false;  // now
+};
+
 struct AuditTimes {  // microseconds
   double p50 = 0, p99 = 0, p999 = 0, max = 0;
 };
@@ -162,6 +199,9 @@ struct AuditReport {
     std::uint64_t directSubmitThread = 0;
     std::uint64_t otherThreads = 0;
   } driver;
+  AuditTasks tasks;
+  std::vector<AuditDeferred> deferred;
+  std::vector<AuditBudget> budgets;
   std::vector<AuditFallback> fallbacks;
   std::vector<AuditArena> arenas;
   std::vector<AuditPhase> phases;  // empty without RuntimeOptions::trackAllocations
@@ -191,7 +231,7 @@ void FillPhases(const PhaseLedger& ledger, AuditReport& report);
 
 // Decides verdict and reasons from the other fields; call it again after changing one.
 //   fail        a steady frame allocated, freed, made a VM syscall or faulted; validation messages; a
-//               fallback refused
+//               fallback refused; a deferred queue rejected or discarded a record
 //   incomplete  the gate is not ARMED or was told to allow, no witness for VM syscalls or for faults, or no
 //               steady frame
 void Judge(AuditReport& report);

@@ -144,6 +144,11 @@ class [[nodiscard]] BudgetCharge {
   static Result<BudgetCharge> Make(Budget& budget, std::uint64_t bytes, const char* what) noexcept;
 
   void Reset() noexcept;
+  // Leaves the reservation in place, for a holder that calls Budget::Release itself.
+  void Keep() noexcept {
+    subsystem_ = heap_ = nullptr;
+    bytes_ = 0;
+  }
   std::uint64_t Bytes() const noexcept { return bytes_; }
 
  private:

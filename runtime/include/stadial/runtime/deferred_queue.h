@@ -23,11 +23,12 @@
 // record that enqueues itself cannot hold the frame up), destroy objects whose destructors enqueue, Retire
 // and Flush (do nothing: the outer call goes on). A record has left the queue before its function is called.
 //
-// The six answers. Growth: Fallback mode only, see above. Exhaustion: by mode, see above. Alignment: 32.
-// Destructors: ~DeferredQueue calls no function (nobody says that the device is idle): it reports how many
-// records were left and gives growth back. Threads: one at a time, for everything; a queue per thread, or
-// hand records over through an SpscRing. Invalidation: none, records are copied in and out. Cost: Enqueue is
-// inline, a copy of 32 bytes; Retire adds one indirect call per record. Neither allocates.
+// The six answers. Growth: Fallback mode only, see above, and Reserve in Setup. Exhaustion: by mode, see
+// above. Alignment: 32. Destructors: ~DeferredQueue calls no function (nobody says that the device is idle):
+// it reports how many records were left and gives growth back. Threads: one at a time, for everything; a
+// queue per thread, or hand records over through an SpscRing. Invalidation: none, records are copied in and
+// out. Cost: Enqueue is inline, a copy of 32 bytes; Retire adds one indirect call per record. Neither
+// allocates.
 #pragma once
 
 #include <cstddef>
@@ -37,10 +38,15 @@
 
 #include "stadial/arenas/arena.h"
 #include "stadial/arenas/overflow.h"
+#include "stadial/arenas/result.h"
 #include "stadial/runtime/accept_result.h"
 #include "stadial/runtime/log.h"
 
 namespace stadial::runtime {
+
+using arenas::Error;
+using arenas::ErrorCode;
+using arenas::Result;
 
 class FallbackSite;
 
@@ -121,6 +127,11 @@ class DeferredQueue {
   ~DeferredQueue();
 
   static std::size_t CalculateBytes(std::size_t capacity) noexcept;
+
+  // Makes room for `capacity` records at least, carved from `setup`; the records that are queued stay, the
+  // old ring's bytes are lost. In Setup, before growth is in use (asserted). CapacityExceeded: too many, or
+  // no room in `setup`.
+  Result<void> Reserve(arenas::Arena& setup, std::size_t capacity) noexcept;
 
   // Never Coalesced.
   [[gnu::always_inline]] inline AcceptResult Enqueue(const DeferredRecord& record) noexcept {

@@ -1,7 +1,7 @@
 // FrameLoop: N frames in flight over N frame slots. Begin waits until the GPU work that used the slot has
-// completed, rewinds the slot's lanes (R5: never earlier), retires old plans and closes the gate; End opens
-// it again and records the frame in the audit. The completion value is the only "free" signal: a plain, never
-// falling uint64.
+// completed, rewinds the slot's lanes (R5: never earlier), retires old plans and deferred objects and closes
+// the gate; End opens it again and records the frame in the audit. The completion value is the only "free"
+// signal: a plain, never falling uint64.
 //
 //   FrameContext* frame = loop.Begin().Value();     // slot = frameIndex % framesInFlight
 //   ... work; memory from *frame->lane ...
@@ -28,6 +28,7 @@ using arenas::ErrorCode;
 using arenas::Result;
 
 class CompileMemory;
+class DeferredQueue;
 class EventBus;
 class FallbackRegistry;
 class FrameAudit;
@@ -101,6 +102,7 @@ class FrameLoop {
     EventBus* events = nullptr;             // told when a frame begins
     FallbackRegistry* fallbacks = nullptr;  // likewise
     FrameAudit* audit = nullptr;
+    DeferredQueue* deferred = nullptr;  // retired up to the completed value
     FrameThread* thread = nullptr;
     FramePacer* pacer = nullptr;     // Begin waits for its deadline first
     Telemetry* telemetry = nullptr;  // End publishes the frame
@@ -130,11 +132,13 @@ class FrameLoop {
   // be smaller than the last one (asserted). Without a frame open: asserted.
   void End(std::uint64_t completionValue) noexcept;
 
-  // Waits until every ended frame has completed; Timeout and others as Begin. Not inside a frame (asserted).
+  // Waits until every ended frame has completed, and retires what they have freed; Timeout and others as
+  // Begin. Not inside a frame (asserted).
   Result<void> Drain() noexcept;
 
   // Null: back to ImmediateCompletion. Not inside a frame; every frame so far must have completed (asserted):
-  // the values of two sources cannot be compared. The new source may count from where it likes.
+  // the values of two sources cannot be compared. The new source may count from where it likes. What is
+  // deferred runs before.
   void SetCompletionSource(CompletionSource* source) noexcept;
   CompletionSource& Source() noexcept { return *source_; }
 
@@ -156,6 +160,7 @@ class FrameLoop {
 
  private:
   Result<void> CheckCanBegin() noexcept;
+  std::uint64_t RetireDeferred(std::uint64_t completed) noexcept;
 
   std::span<arenas::LaneSet> slots_;
   PhaseMachine& phases_;

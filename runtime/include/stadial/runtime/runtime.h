@@ -24,7 +24,9 @@
 #include "stadial/arenas/result.h"
 #include "stadial/arenas/size_literals.h"
 #include "stadial/runtime/audit.h"
+#include "stadial/runtime/budget.h"
 #include "stadial/runtime/compile_memory.h"
+#include "stadial/runtime/deferred_queue.h"
 #include "stadial/runtime/event_bus.h"
 #include "stadial/runtime/frame_loop.h"
 #include "stadial/runtime/frame_pacing.h"
@@ -32,7 +34,9 @@
 #include "stadial/runtime/hitch_detector.h"
 #include "stadial/runtime/log.h"
 #include "stadial/runtime/phase.h"
+#include "stadial/runtime/task_system.h"
 #include "stadial/runtime/telemetry.h"
+#include "stadial/runtime/worker_threads.h"
 
 namespace stadial::runtime {
 
@@ -43,6 +47,7 @@ class PhaseLedger;
 struct RuntimeOptions {
   const char* name = "stadial";
   arenas::RegionOptions region = {};
+  // For the program. What workers, tasks, deferred queue and budgets take comes on top (CalculateOwnBytes).
   std::size_t setupBytes = std::size_t{16} << 20;
   std::size_t compileBytes = std::size_t{4} << 20;    // of each half
   std::size_t frameLaneBytes = std::size_t{1} << 20;  // of each lane of each frame slot
@@ -58,8 +63,13 @@ struct RuntimeOptions {
   std::size_t driverBytes = std::size_t{64} << 20;    // committed when DriverSegment is first asked for
   std::size_t fallbackBytes = std::size_t{64} << 20;  // rounded up to 64 MiB
   std::uint32_t framesInFlight = 2;                   // 1 to kFramesInFlightMax
-  std::uint32_t lanes = 1;                            // 1 to kLanesMax: the frame thread's and one per worker
-  GatePolicy framePolicy = GatePolicy::Trap;          // what a frame does about malloc and free
+  // Threads for tasks and graph waves beside the frame thread, 0 to kLanesMax - 1; 0: all is serial. They run
+  // from SealSetup to Shutdown, under framePolicy.
+  std::uint32_t workers = 0;
+  // A game's own job system in their place (then workers must be 0); must outlive the runtime.
+  TaskRunner* taskRunner = nullptr;
+  std::uint32_t lanes = 1;  // 1 to kLanesMax; raised to one for each worker and one for the frame thread
+  GatePolicy framePolicy = GatePolicy::Trap;  // what a frame does about malloc and free
   std::uint64_t waitDeadlineNs = kWaitDeadlineNsDefault;
   bool kernelWitness = true;        // count VM syscalls of the frame thread
   std::uint64_t warmupFrames = 60;  // not judged by the audit
@@ -71,6 +81,13 @@ struct RuntimeOptions {
   std::size_t eventCapacity = kEventCapacityDefault;    // of Events(); a graph sizes it again
   std::size_t eventGrowthBytes = std::size_t{4} << 20;  // budget of the bus's designated fallback
   EventBusOptions events = {};
+  WorkerThreadsOptions threads = {};  // stacks and spinning; the rest follows from the options above
+  TaskSystemOptions tasks = {};       // of Tasks(); the policy is framePolicy
+  std::size_t deferredCapacity = 64;  // records of Deferred(); a graph sizes it again
+  arenas::AllocationMode deferredMode = arenas::AllocationMode::Strict;
+  std::size_t deferredGrowthBytes = std::size_t{1} << 20;  // mode Fallback: budget of its designated fallback
+  BudgetTableOptions budgets = {};                         // capacity of Budgets()
+  BudgetLimits hostBudget = {};                            // of the heap "host": all that the region commits
   LogSink log = {};
 };
 
@@ -87,12 +104,17 @@ class Runtime {
   static Result<RuntimePtr> Create(const RuntimeOptions& options = {},
                                    std::source_location site = std::source_location::current()) noexcept;
 
+  // Setup memory that Create and SealSetup take for workers, tasks, deferred queue and budgets, at most.
+  static std::size_t CalculateOwnBytes(const RuntimeOptions& options) noexcept;
+
   // Asserts after SealSetup (R5).
   arenas::Arena& SetupArena() noexcept;
-  // Phase Setup to Compile. WrongPhase otherwise.
+  // Phase Setup to Compile; starts the workers. WrongPhase otherwise; OutOfMemory: the system refuses a
+  // thread.
   Result<void> SealSetup(std::source_location site = std::source_location::current()) noexcept;
-  // Waits for the last frame (the error is reported, and shutdown goes on); phase Shutdown. WrongPhase when
-  // called twice or inside a frame.
+  // Waits for the last frame (the error is reported, and shutdown goes on); phase Shutdown. Stops the
+  // workers, and runs what is deferred, unless the wait has failed. WrongPhase when called twice or inside a
+  // frame.
   Result<void> Shutdown(std::source_location site = std::source_location::current()) noexcept;
 
   PhaseMachine& Phases() noexcept;
@@ -101,6 +123,17 @@ class Runtime {
   // NodeDirty and ResourceInvalidated are pinned here, besides the bus's own built-in policies.
   EventBus& Events() noexcept;
   FallbackRegistry& Fallbacks() noexcept;
+  // Where jobs run: the workers or the game's own job system; before SealSetup and after Shutdown, and
+  // without either, the calling thread.
+  TaskRunner& Runner() noexcept;
+  TaskSystem& Tasks() noexcept;
+  // Its values are those of the frame loop's completion source. Begin retires what is complete, before the
+  // frame; Drain does; a change of the source and Shutdown, when all work has completed, run all of it.
+  DeferredQueue& Deferred() noexcept;
+  // Room for `records` at least. In Setup (WrongPhase); CapacityExceeded: Setup memory is used up.
+  Result<void> ReserveDeferred(std::size_t records) noexcept;
+  // Has the heap "host" already. Add in Setup.
+  BudgetTable& Budgets() noexcept;
   FrameAudit& Audit() noexcept;
   // Null without RuntimeOptions::trackAllocations.
   AllocationTracker* Tracker() noexcept;
@@ -113,8 +146,8 @@ class Runtime {
   arenas::Segment& DriverSegment() noexcept;
   const RuntimeOptions& Options() const noexcept;  // sizes as rounded
 
-  // The account of the run so far: gate, frames, fallbacks, arenas, times, verdict. Allocates; not inside a
-  // frame (asserted). gpu adds its devices and calls Judge again.
+  // The account of the run so far: gate, frames, tasks, queues, budgets, fallbacks, arenas, times, verdict.
+  // Allocates; not inside a frame (asserted). gpu adds its devices and calls Judge again.
   AuditReport BuildAudit();
 
  private:

@@ -3,7 +3,7 @@
 // culprit named.
 //
 //   SizingProfile run;
-//   AddRuntime(run, *runtime); AddDeferredQueue(run, queue);                 // after the last frame
+//   AddRuntime(run, *runtime);                                               // after the last frame
 //   WriteSizingProfile(run, "sizing.json");
 //   ...
 //   ApplySizing(ReadSizingProfile("sizing.json").Value(), runtimeOptions);   // the next run, before Create
@@ -104,12 +104,14 @@ Result<void> AddDeferredQueue(SizingProfile& profile, const DeferredQueue& queue
 Result<void> AddFallbackSite(SizingProfile& profile, const FallbackSite& site);
 Result<void> AddBudget(SizingProfile& profile, const Budget& budget);
 // The capacities of RuntimeOptions: "runtime.setup", "runtime.compile" (the fuller half),
-// "runtime.frame_lane" (the fullest lane), "runtime.events"; and every fallback site. Not inside a frame
-// (asserted).
+// "runtime.frame_lane" (the fullest lane), "runtime.events", "runtime.deferred", "runtime.tasks"; every
+// fallback site, the budget of the host and those of subsystems (a device heap's use hangs on other
+// programs). Not inside a frame (asserted).
 Result<void> AddRuntime(SizingProfile& profile, Runtime& runtime);
 
-// The opposite: sets setupBytes, compileBytes, frameLaneBytes and eventCapacity from the names above, each
-// never below what a runtime needs in any case; what the profile does not name stays as it is.
+// The opposite: sets setupBytes, compileBytes, frameLaneBytes, eventCapacity, deferredCapacity and
+// tasks.tasksMax from the names above, each never below what a runtime needs in any case; what the profile
+// does not name stays as it is.
 void ApplySizing(const SizingProfile& profile, RuntimeOptions& options,
                  const SizingMargin& margin = {}) noexcept;
 

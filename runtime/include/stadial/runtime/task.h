@@ -12,6 +12,7 @@
 
 namespace stadial::runtime {
 
+class Budget;
 class TaskSystem;
 
 inline constexpr std::size_t kTaskPayloadBytesMax = 32;
@@ -65,6 +66,9 @@ struct TaskBudget {
   std::uint32_t throttlePercent = 85;
   std::uint32_t resumePercent = 75;  // at most throttlePercent
 };
+
+// Under the limits of `budget`, with what is in use of it now; costs unlimited.
+TaskBudget MakeTaskBudget(const Budget& budget) noexcept;
 
 // What one ExecuteParallel did.
 struct TaskReport {

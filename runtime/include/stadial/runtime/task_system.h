@@ -79,6 +79,8 @@ class TaskSystem {
   // than CalculateBytes left.
   static Result<TaskSystem*> Create(arenas::Arena& setup, TaskRunner& runner,
                                     const TaskSystemOptions& options = {}) noexcept;
+  // The error of Create for these options, without making anything.
+  static Result<void> Check(const TaskSystemOptions& options, std::uint32_t workerCount) noexcept;
   // What Create takes from its arena, at most.
   static std::size_t CalculateBytes(std::uint32_t workerCount, const TaskSystemOptions& options) noexcept;
 

@@ -42,6 +42,16 @@ struct WorkerThreadsOptions {
   // keep another worker from the core.
   std::uint64_t spinNs = 50'000;
   GatePolicy policy = GatePolicy::Trap;  // what a job's malloc and free meet on the started threads
+  // Count the VM system calls of jobs on the started threads (kernel_witness.h).
+  bool kernelWitness = false;
+};
+
+// What jobs did on the started threads, the sum over them, since they were started. Never falls.
+struct WorkerCounters {
+  std::uint64_t heapAllocations = 0;  // seen by the gate, as the policy lets it count
+  std::uint64_t heapFrees = 0;
+  std::uint64_t vmSyscalls = 0;  // without the driver's
+  std::uint64_t minorFaults = 0;
 };
 
 class WorkerThreads;
@@ -57,9 +67,21 @@ class WorkerThreads final : public TaskRunner {
   static Result<WorkerThreadsPtr> Create(arenas::Arena& setup,
                                          const WorkerThreadsOptions& options = {}) noexcept;
 
+  // What Create takes from its arena, at most. `workerCount` as in the options.
+  static std::size_t CalculateBytes(std::uint32_t workerCount) noexcept;
+
   std::uint32_t WorkerCount() const noexcept override;
   void Run(Job job, void* data) noexcept override;
   std::uint64_t SpinNs() const noexcept;  // in force: 0 with more workers than cores
+
+  // On the thread that calls Run. Complete up to the last Run, but for page faults, which cost their thread a
+  // system call to count: it does so before it parks, and before its first job under a new frame index.
+  WorkerCounters Counters() const noexcept;
+  // Returns when every started thread has come by: Counters is complete then. Wakes those that are parked, so
+  // it is not for frames.
+  void Rendezvous() noexcept;
+  // Null: every started thread counts VM system calls; otherwise why one does not.
+  const char* WhyNoWitness() const noexcept;
 
   struct State;
 
