@@ -81,17 +81,20 @@ struct BenchGraph {
   std::unique_ptr<RenderGraph> graph;
   std::vector<NodeRef<NodeT>> nodes;
 
+  // `workers` besides the calling thread: execution is in waves unless there are none.
   template <class Connect>
-  BenchGraph(std::uint32_t count, std::uint32_t connections, Connect&& connect) {
+  BenchGraph(std::uint32_t count, std::uint32_t connections, Connect&& connect, std::uint32_t workers = 0) {
     runtime::RuntimeOptions options;
     options.name = "bench";
     options.setupBytes = (std::size_t{8} << 20) + std::size_t{count} * 2048 + std::size_t{connections} * 64;
     options.compileBytes = (std::size_t{1} << 20) + std::size_t{count} * 128 + std::size_t{connections} * 64;
     options.eventCapacity = 64;
     options.kernelWitness = false;
+    options.workers = workers;
     runtime = Must(runtime::Runtime::Create(options));
-    graph = std::make_unique<RenderGraph>(*runtime,
-                                          GraphOptions{.nodesMax = count, .connectionsMax = connections});
+    graph = std::make_unique<RenderGraph>(
+        *runtime,
+        GraphOptions{.nodesMax = count, .connectionsMax = connections, .executeInWaves = workers != 0});
     for (std::uint32_t i = 0; i < count; ++i) {
       char name[24];
       std::snprintf(name, sizeof(name), "node %u", i);

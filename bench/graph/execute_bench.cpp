@@ -2,6 +2,7 @@
 // changes.
 #include <benchmark/benchmark.h>
 
+#include "../runtime/task_workload.h"
 #include "bench_graph.h"
 
 namespace stadial::graph::bench {
@@ -53,6 +54,46 @@ void BM_VirtualCallLoop(benchmark::State& state) {
   state.counters["ns_per_node"] = PerItem(count);
 }
 BENCHMARK(BM_VirtualCallLoop)->Arg(10)->Arg(1000)->Arg(10000)->Arg(100000);
+
+// Four waves of sixteen nodes that compute for about 10 us each; a node reads two of the wave before.
+struct WorkConfig : NodeConfig<WorkConfig> {
+  INPUT_SLOT(SOURCES, std::uint64_t, SlotMode::Array);
+  OUTPUT_SLOT(RESULT, std::uint64_t);
+};
+class WorkNode final : public TypedNode<WorkConfig> {
+ public:
+  static constexpr std::uint32_t kSteps = 10'000;
+  void Execute(ExecuteContext& ctx) override {
+    std::uint64_t value = Handle().index;
+    for (const std::uint64_t source : ctx.In(SOURCES)) value += source;
+    ctx.Out(RESULT, TaskBody(value, kSteps));
+  }
+};
+void BM_ExecuteWork(benchmark::State& state) {
+  constexpr std::uint32_t kWaves = 4;
+  constexpr std::uint32_t kWidth = 16;
+  constexpr std::uint32_t kNodes = kWaves * kWidth;
+  const BenchGraph<WorkNode> bench(
+      kNodes, 2 * kNodes,
+      [](RenderGraph& graph, auto& nodes) {
+        for (std::uint32_t i = kWidth; i < kNodes; ++i) {
+          const std::uint32_t before = i / kWidth * kWidth - kWidth;
+          graph.Connect(nodes[before + i % kWidth], WorkConfig::RESULT, nodes[i], WorkConfig::SOURCES);
+          graph.Connect(nodes[before + (i + 1) % kWidth], WorkConfig::RESULT, nodes[i], WorkConfig::SOURCES);
+        }
+      },
+      static_cast<std::uint32_t>(state.range(0)) - 1);
+  runtime::FrameContext frame;
+  frame.lanes = &bench.runtime->Frames().Slots()[0];
+  frame.lane = &frame.lanes->Lane(0);
+  for (auto _ : state) bench.graph->Execute(frame);
+  std::uint64_t sum = 0;
+  for (const auto& node : bench.nodes) sum += node->Slots().Out(WorkConfig::RESULT);
+  state.counters["checksum"] = static_cast<double>(sum % 1'000'003);
+  state.counters["us_per_node"] = benchmark::Counter(
+      kNodes * 1e-6, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+BENCHMARK(BM_ExecuteWork)->ArgName("threads")->Arg(1)->Arg(2)->UseRealTime();
 
 // Typed access against pointers wired by hand: a chain, each node adds one to what the node before has made.
 struct ChainConfig : NodeConfig<ChainConfig> {

@@ -132,10 +132,22 @@ void GraphState::FindLiveNodes(Analysis& analysis) const {
   }
 }
 
+// A node's wave is one behind the last of its producers', which stand before it in the order.
+void GraphState::FindWaves(Analysis& analysis) const {
+  for (const std::uint32_t node : scratch.order.first(nodeCount)) {
+    if (scratch.position[node] == kNone) continue;
+    std::uint32_t wave = 0;
+    for (const SortedEdge& edge : EdgesInto(node)) wave = std::max(wave, scratch.wave[edge.producer] + 1);
+    scratch.wave[node] = wave;
+    analysis.waves = std::max(analysis.waves, wave + 1);
+  }
+}
+
 Analysis GraphState::Analyze() const {
   Analysis analysis;
   analysis.isAcyclic = OrderNodes();
   FindLiveNodes(analysis);
+  if (analysis.isAcyclic && HasWaves()) FindWaves(analysis);
   return analysis;
 }
 

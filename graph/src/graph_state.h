@@ -80,6 +80,7 @@ struct Scratch {
   std::span<std::uint32_t> edgeBegin;   // by node, one more: its part of `edges`
   std::span<std::uint32_t> order;       // nodes, producers first; members of a cycle stand together
   std::span<std::uint32_t> position;    // by node: place among the live nodes, kNone when culled
+  std::span<std::uint32_t> wave;        // by node, live ones; only for graphs that execute in waves
   std::span<std::uint32_t> callNode;    // depth-first search
   std::span<std::uint32_t> callCursor;
   std::span<std::uint8_t> marks;
@@ -103,6 +104,7 @@ struct Analysis {
   std::uint32_t liveEdges = 0;
   std::uint32_t arrayValues = 0;  // live connections into Array inputs
   std::uint32_t cascades = 0;     // live connections into inputs with the Compile role
+  std::uint32_t waves = 0;        // 0: execution is serial
   bool isAcyclic = false;
 };
 
@@ -126,7 +128,7 @@ struct GraphState {
   // setup.cpp
   Result<void> SurveyTimelines();
   Result<void> SetUpNewNodes();
-  Result<void> SizeEvents(const NodeSurvey& survey);
+  Result<void> SizeQueues(const NodeSurvey& survey);
   Result<void> CarveScratch();
   // analysis.cpp
   void SortConnections() const;
@@ -134,6 +136,7 @@ struct GraphState {
   void OrderComponents() const;
   bool OrderNodes() const;  // false: there is a cycle
   void FindLiveNodes(Analysis& analysis) const;
+  void FindWaves(Analysis& analysis) const;
   Analysis Analyze() const;
   std::span<const SortedEdge> EdgesInto(std::uint32_t node) const {
     return std::span<const SortedEdge>(scratch.edges)
@@ -144,6 +147,7 @@ struct GraphState {
   // plan_builder.cpp
   CompiledPlan* BuildPlan(arenas::Arena& memory, const Analysis& analysis) const;
   void FillCascades(std::span<std::uint32_t> begin, std::span<std::uint32_t> targets) const;
+  void FillWaves(std::span<PlanWave> waves, std::span<std::uint32_t> positions) const;
   void InstallPlan(const CompiledPlan& newPlan);
   // plan_budget.cpp
   NodeSurvey SurveyNodes() const;  // node_survey.h
@@ -156,6 +160,10 @@ struct GraphState {
                : static_cast<std::uint32_t>(survey.replayPeriod);
   }
   std::size_t EventsNeeded(const NodeSurvey& survey) const;
+  std::size_t DeferredNeeded() const;
+  // execute.cpp
+  void ExecuteInWaves(runtime::FrameContext& frame);
+  bool HasWaves() const { return options.executeInWaves && runtime.Runner().WorkerCount() > 1; }
   // recompile.cpp
   Result<void> CompileAllNodes();
   Result<void> CompileNodeAt(std::uint32_t node, bool isRecompile);
@@ -223,6 +231,7 @@ struct GraphState {
   std::uint64_t planGeneration = 0;
   std::span<ExecuteEntry> entries;
   std::uint32_t entryCount = 0;
+  std::span<runtime::FrameContext> workerFrames;  // by worker; only for execution in waves
 
   // Invalidation. Pending: marked, waiting for the next pass. Pass: bits by position, of the pass that runs.
   std::span<std::uint8_t> isPending;

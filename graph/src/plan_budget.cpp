@@ -15,6 +15,10 @@ std::size_t GraphState::EventsNeeded(const NodeSurvey& survey) const {
                   survey.declaredEvents * options.events.headroom);
 }
 
+std::size_t GraphState::DeferredNeeded() const {
+  return runtime::CalculateDeferredCapacity(nodeCount, runtime.Frames().FramesInFlight(), options.deferred);
+}
+
 PlanBudget GraphState::CalculateBudget(const Analysis& analysis, const NodeSurvey& survey) const {
   PlanBudget budget;
   budget.nodes = nodeCount;
@@ -28,6 +32,8 @@ PlanBudget GraphState::CalculateBudget(const Analysis& analysis, const NodeSurve
   budget.frameBytesAvailable = runtime.Options().frameLaneBytes;
 
   budget.eventCapacity = EventsNeeded(survey);
+  budget.deferredCapacity = DeferredNeeded();
+  budget.waves = analysis.waves;
   budget.resources = resources.LiveCount();
   budget.resourcesMax = resources.Capacity();
 
@@ -75,6 +81,8 @@ void PrintBudget(const PlanBudget& budget, std::FILE* out) {
   number("frame lane", budget.frameBytes, "B per frame");
   number("  available", budget.frameBytesAvailable, "B");
   number("event bus", budget.eventCapacity, "events");
+  number("deferred queue", budget.deferredCapacity, "records");
+  number("waves", budget.waves, "");
   number("resource handles", budget.resources, "live");
   number("  available", budget.resourcesMax, "");
   number("timelines", budget.timelineNodes, "nodes");

@@ -12,7 +12,9 @@ std::size_t PlanBytes(std::size_t nodes, std::size_t inputs, std::size_t outputs
          ArenaBytes<std::uint32_t>(nodes + 1) + ArenaBytes<PlanEdge>(analysis.liveEdges) +
          ArenaBytes<std::uint32_t>(nodes + 1) + ArenaBytes<OutputLifetime>(outputs) +
          ArenaBytes<InputBinding>(inputs) + ArenaBytes<const void*>(analysis.arrayValues) +
-         ArenaBytes<std::uint32_t>(nodes + 1) + ArenaBytes<std::uint32_t>(analysis.cascades);
+         ArenaBytes<std::uint32_t>(nodes + 1) + ArenaBytes<std::uint32_t>(analysis.cascades) +
+         ArenaBytes<PlanWave>(analysis.waves) +
+         ArenaBytes<std::uint32_t>(analysis.waves == 0 ? 0 : analysis.liveNodes);
 }
 
 // `begin` holds the number of targets by producer; turns it into offsets and fills the targets.
@@ -29,6 +31,30 @@ void GraphState::FillCascades(std::span<std::uint32_t> begin, std::span<std::uin
   begin[0] = 0;
 }
 
+// `waves` is zeroed. Counting sort by wave, stable in both parts of a wave.
+void GraphState::FillWaves(std::span<PlanWave> waves, std::span<std::uint32_t> positions) const {
+  for (std::uint32_t node = 0; node < nodeCount; ++node) {
+    if (scratch.position[node] == kNone) continue;
+    PlanWave& wave = waves[scratch.wave[node]];
+    ++wave.end;
+    if (instances[node]->NeedsFrameThread()) ++wave.shared;
+  }
+  std::uint32_t sum = 0;
+  for (PlanWave& wave : waves) {
+    const std::uint32_t count = wave.end;
+    wave = {.begin = sum, .shared = sum + wave.shared, .end = sum + wave.shared};
+    sum += count;
+  }
+  // `begin` and `end` are where the next node of either part belongs; `begin` is put right afterwards.
+  for (const std::uint32_t node : scratch.order.first(nodeCount)) {
+    if (scratch.position[node] == kNone) continue;
+    PlanWave& wave = waves[scratch.wave[node]];
+    positions[instances[node]->NeedsFrameThread() ? wave.begin++ : wave.end++] = scratch.position[node];
+  }
+  sum = 0;
+  for (PlanWave& wave : waves) wave.begin = std::exchange(sum, wave.end);
+}
+
 CompiledPlan* GraphState::BuildPlan(arenas::Arena& memory, const Analysis& analysis) const {
   const std::uint32_t nodes = nodeCount;
   CompiledPlan* const built = memory.New<CompiledPlan>();
@@ -42,6 +68,9 @@ CompiledPlan* GraphState::BuildPlan(arenas::Arena& memory, const Analysis& analy
   const auto arrayValues = memory.NewArrayUninitialized<const void*>(analysis.arrayValues);
   const auto cascadeBegin = memory.NewArray<std::uint32_t>(nodes + 1);
   const auto cascadeTargets = memory.NewArrayUninitialized<std::uint32_t>(analysis.cascades);
+  const auto waves = memory.NewArray<PlanWave>(analysis.waves);
+  const auto wavePositions =
+      memory.NewArrayUninitialized<std::uint32_t>(analysis.waves == 0 ? 0 : analysis.liveNodes);
 
   for (std::uint32_t node = 0; node < nodes; ++node) {
     const std::uint32_t position = scratch.position[node];
@@ -79,8 +108,10 @@ CompiledPlan* GraphState::BuildPlan(arenas::Arena& memory, const Analysis& analy
   edgeBegin[nodes] = edgeCount;
   if (analysis.cascades > 0) FillCascades(cascadeBegin, cascadeTargets);
 
-  *built = {planGeneration + 1, order,    positionOf,  edgeBegin,    edges,         outputBegin,
-            lifetimes,          bindings, arrayValues, cascadeBegin, cascadeTargets};
+  if (analysis.waves != 0) FillWaves(waves, wavePositions);
+
+  *built = {planGeneration + 1, order,       positionOf,   edgeBegin,      edges, outputBegin,  lifetimes,
+            bindings,           arrayValues, cascadeBegin, cascadeTargets, waves, wavePositions};
   return built;
 }
 

@@ -71,8 +71,8 @@ Result<void> GraphState::SetUpNewNodes() {
   return {};
 }
 
-// E-e: never less than the bus has already.
-Result<void> GraphState::SizeEvents(const NodeSurvey& survey) {
+// E-e, C-b: never less than bus and deferred queue have already.
+Result<void> GraphState::SizeQueues(const NodeSurvey& survey) {
   const std::size_t needed = EventsNeeded(survey);
   runtime::EventBus& events = runtime.Events();
   if (events.GetStats().capacity < needed) {
@@ -80,6 +80,9 @@ Result<void> GraphState::SizeEvents(const NodeSurvey& survey) {
     STADIAL_RETURN_IF_ERROR(events.TryPreAllocate(needed, options.eventMode));
     setupBytesUsed += setupMemory.UsedBytes() - before;
   }
+  const std::size_t before = setupMemory.UsedBytes();
+  STADIAL_RETURN_IF_ERROR(runtime.ReserveDeferred(DeferredNeeded()));
+  setupBytesUsed += setupMemory.UsedBytes() - before;
   if (!dirtySubscription.IsActive()) {  // T10: once, however often Setup is repeated
     auto subscription = events.Subscribe(
         runtime::EventType::NodeDirty,
@@ -101,7 +104,9 @@ Result<void> GraphState::CarveScratch() {
       TryCarve(setupMemory, scratch.position, nodes) && TryCarve(setupMemory, scratch.callNode, nodes) &&
       TryCarve(setupMemory, scratch.callCursor, nodes) && TryCarve(setupMemory, scratch.marks, nodes) &&
       TryCarve(setupMemory, scratch.visitIndex, nodes) && TryCarve(setupMemory, scratch.component, nodes) &&
-      TryCarve(setupMemory, scratch.componentStack, nodes);
+      TryCarve(setupMemory, scratch.componentStack, nodes) &&
+      (!HasWaves() || (TryCarve(setupMemory, scratch.wave, nodes) &&
+                       TryCarve(setupMemory, workerFrames, runtime.Runner().WorkerCount())));
   setupBytesUsed += setupMemory.UsedBytes() - before;
   if (!isCarved) return OutOfSetupMemory(options.name, "the tables of its analysis", setupMemory);
   return {};
@@ -116,7 +121,7 @@ Result<void> RenderGraph::Setup() noexcept {
   STADIAL_RETURN_IF_ERROR(s.SetUpNewNodes());
   STADIAL_RETURN_IF_ERROR(s.SurveyTimelines());
   const NodeSurvey survey = s.SurveyNodes();
-  STADIAL_RETURN_IF_ERROR(s.SizeEvents(survey));
+  STADIAL_RETURN_IF_ERROR(s.SizeQueues(survey));
   STADIAL_RETURN_IF_ERROR(s.CarveScratch());
   s.replayPeriod = s.UsableReplayPeriod(survey);
   s.isSetUpCurrent = true;

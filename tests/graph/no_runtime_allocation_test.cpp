@@ -3,7 +3,9 @@
 #include "stadial/runtime/testing/no_runtime_allocation_test.h"
 
 #include <array>
+#include <atomic>
 #include <memory>
+#include <thread>
 
 #include "graph_fixture.h"
 
@@ -150,6 +152,68 @@ TEST_F(GraphAllocationTest, G7_CleanupTakesNoHeap) {
     graph_->Cleanup();
   });
   EXPECT_EQ(probes_[0]->cleanups, 1);
+}
+
+TEST(GraphWavesAllocation, G8_WavesOnTwoThreadsTakeNoHeap) {
+  ASSERT_EQ(runtime::RunGateSelfTest().state, runtime::GateState::Armed) << runtime::RunGateSelfTest().why;
+  runtime::RuntimeOptions options;
+  options.name = "waves";
+  options.setupBytes = 8_MiB;
+  options.driverBytes = 0;
+  options.warmupFrames = 5;
+  options.workers = 1;
+  const runtime::RuntimePtr runtime = runtime::Runtime::Create(options).Value();
+  RenderGraph graph(*runtime, {.executeInWaves = true});
+  const auto source = graph.AddNode<SourceNode>("source", 2.0f);
+  const auto sum = graph.AddNode<SumNode>("sum");
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    const auto scale = graph.AddNode<ScaleNode>(Numbered("scale", i).c_str(), 1.0f);
+    graph.Connect(source, SourceConfig::VALUE, scale, ScaleConfig::SOURCE);
+    graph.Connect(scale, ScaleConfig::RESULT, sum, SumConfig::TERMS);
+  }
+  ASSERT_TRUE(Ok(graph.Setup()));
+  ASSERT_TRUE(Ok(runtime->SealSetup()));
+  ASSERT_TRUE(Ok(graph.Compile()));
+  for (int frame = 0; frame < 300; ++frame) ASSERT_TRUE(graph.Execute());
+  EXPECT_EQ(sum->Slots().Out(SumConfig::SUM), 200.0f);
+  const runtime::AuditReport report = runtime->BuildAudit();
+  EXPECT_EQ(report.frames.steady, 295u);
+  EXPECT_EQ(report.frameThreads.heapAllocations, 0u);
+  EXPECT_EQ(report.frameThreads.heapFrees, 0u);
+  EXPECT_EQ(report.frameThreads.vmSyscalls, 0u);
+  EXPECT_EQ(report.frameThreads.minorFaults, 0u);
+}
+
+// An allocation of a node on another thread than the frame's is the node's, on that thread.
+class AllocatingNode final : public TypedNode<SourceConfig> {
+ public:
+  void Execute(ExecuteContext&) override {
+    ++present;
+    while (present < 2) std::this_thread::yield();
+    if (runtime::CurrentThreadRole() != runtime::ThreadRole::Worker) return;
+    void* volatile block = std::malloc(40);
+    std::free(block);
+  }
+  static inline std::atomic<int> present{0};
+};
+
+TEST(GraphWavesAllocationDeathTest, G8_AnAllocationOnAWorkerTrapsWithTheNodesName) {
+  ASSERT_EQ(runtime::RunGateSelfTest().state, runtime::GateState::Armed) << runtime::RunGateSelfTest().why;
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        runtime::RuntimeOptions options;
+        options.name = "waves";
+        options.driverBytes = 0;
+        options.kernelWitness = false;
+        options.workers = 1;
+        const runtime::RuntimePtr runtime = runtime::Runtime::Create(options).Value();
+        RenderGraph graph(*runtime, {.executeInWaves = true});
+        graph.AddNode<AllocatingNode>("innocent looking");
+        graph.AddNode<AllocatingNode>("innocent looking too");
+        if (graph.Setup() && runtime->SealSetup() && graph.Compile()) static_cast<void>(graph.Execute());
+      },
+      "thread 'worker 1'(.|\n)*component 'innocent looking");
 }
 
 // The canary: the same harness must see one allocation in one node's Execute.

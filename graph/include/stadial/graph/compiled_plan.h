@@ -29,6 +29,13 @@ struct OutputLifetime {
   std::uint32_t lastPosition = kNotInPlan;
 };
 
+// The nodes wavePositions[begin .. end), of which those before `shared` run on the frame thread.
+struct PlanWave {
+  std::uint32_t begin = 0;
+  std::uint32_t shared = 0;
+  std::uint32_t end = 0;
+};
+
 struct CompiledPlan {
   std::uint64_t generation = 0;                // 1 for the first plan of the graph
   std::span<const NodeHandle> order;           // executed nodes, producers before consumers
@@ -42,6 +49,11 @@ struct CompiledPlan {
   std::span<const std::uint32_t>
       cascadeBegin;  // by node, one more than nodes: who must recompile with it are
   std::span<const std::uint32_t> cascadeTargets;  //   cascadeTargets[cascadeBegin[n] .. cascadeBegin[n + 1])
+  // Waves, when the graph executes in them (otherwise empty): a node's wave is one behind the last of its
+  // producers'. `wavePositions` holds places in `order`, wave by wave, in each first those of the frame
+  // thread.
+  std::span<const PlanWave> waves;
+  std::span<const std::uint32_t> wavePositions;
 
   std::uint32_t NodeCount() const noexcept { return static_cast<std::uint32_t>(positionOf.size()); }
   std::span<const PlanEdge> EdgesInto(std::uint32_t node) const noexcept {

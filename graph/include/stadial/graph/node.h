@@ -19,7 +19,7 @@
 // The life of a node: constructed by RenderGraph::AddNode in Setup memory; Setup once; Compile in topological
 // order at each graph compile and when dirty; Execute once per frame; Cleanup once, dependents first;
 // destructor. What a node keeps it takes in Setup (SetupContext::Memory). Thread rules: one thread, the
-// graph's.
+// graph's, but for Execute with GraphOptions::executeInWaves.
 #pragma once
 
 #include <concepts>
@@ -111,14 +111,14 @@ class CompileContext {
   bool isRecompile_;
 };
 
-// Handed to every Execute of one frame. Time spent in Execute is excluded from the runtime's overhead as a
-// whole: do not open a runtime::ExcludedTime inside.
+// Handed to every Execute of one frame; in waves each worker has its own. Time spent in Execute is excluded
+// from the runtime's overhead as a whole: do not open a runtime::ExcludedTime inside.
 class ExecuteContext {
  public:
   ExecuteContext(RenderGraph& graph, runtime::FrameContext& frame) noexcept : graph_(graph), frame_(frame) {}
   RenderGraph& Graph() const noexcept { return graph_; }
   runtime::FrameContext& Frame() const noexcept { return frame_; }
-  arenas::Arena& Lane() const noexcept { return *frame_.lane; }  // memory of this frame
+  arenas::Arena& Lane() const noexcept { return *frame_.lane; }  // this thread's memory of this frame
 
  private:
   RenderGraph& graph_;
@@ -142,6 +142,10 @@ class NodeInstance : public IDescriptorRequirements {
   // False for a node that may be culled when nobody reads its outputs (GraphOptions::cullDeadNodes).
   // Nodes without outputs are never culled.
   virtual bool HasSideEffects() const { return false; }
+  // True for a node whose Execute emits events, marks nodes dirty, touches the resource table or anything
+  // else that belongs to the frame thread: with GraphOptions::executeInWaves it runs there, in its wave. Must
+  // give the same answer each time.
+  virtual bool NeedsFrameThread() const { return false; }
 
   // Once per life, in the Setup phase.
   virtual Result<void> Setup(SetupContext&) { return {}; }

@@ -24,8 +24,10 @@ struct PlanBudget {
   std::size_t frameBytesAvailable = 0;
 
   // Queues and tables.
-  std::size_t eventCapacity = 0;  // of the event bus
-  std::uint32_t resources = 0;    // live handles now
+  std::size_t eventCapacity = 0;     // of the event bus
+  std::size_t deferredCapacity = 0;  // of the deferred queue
+  std::uint32_t waves = 0;           // 0: execution is serial
+  std::uint32_t resources = 0;       // live handles now
   std::uint32_t resourcesMax = 0;
 
   // History.

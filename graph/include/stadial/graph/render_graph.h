@@ -13,7 +13,8 @@
 // histories) except the plan, which lives in Compile memory. Compile, ProcessEvents, RecompileDirtyNodes,
 // Execute and Cleanup make no heap allocation. Exhaustion: AddNode and Connect never abort; what did not fit
 // is a fault that Validate lists with the numbers. One graph per Runtime (they would share the plan's two
-// halves). Threads: the frame thread. The runtime must outlive the graph.
+// halves). Threads: the frame thread; with executeInWaves nodes execute on the workers. The runtime must
+// outlive the graph.
 #pragma once
 
 #include <cstddef>
@@ -33,6 +34,7 @@
 #include "stadial/graph/slot.h"
 #include "stadial/graph/timeline.h"
 #include "stadial/graph/validation.h"
+#include "stadial/runtime/deferred_queue.h"
 #include "stadial/runtime/event_bus.h"
 
 namespace stadial::graph {
@@ -44,11 +46,17 @@ struct GraphOptions {
   std::uint32_t resourcesMax = 0;    // 0: nodesMax * 2
   std::uint32_t faultsMax = 64;      // kept by Validate; about 300 B each
   runtime::EventSizing events = {};  // E-e: max(nodes * eventsPerNode, eventsMin) * headroom
+  // C-b: max(nodes * recordsPerNode * frames in flight, recordsMin) of Runtime::Deferred
+  runtime::DeferredSizing deferred = {};
   arenas::AllocationMode eventMode = arenas::AllocationMode::Fallback;
   std::uint32_t historyFramesMin = 4;      // H-a: the floor of the survey
   std::uint32_t replayPeriodMax = 64;      // recorded versions of a frame; more is a fault
   std::uint32_t recompileFailuresMax = 3;  // failures in a row after which a node is not tried again
   std::size_t compileScratchBytes = std::size_t{64} << 10;  // CompileContext::Scratch
+  // G8: Execute runs nodes that do not depend on each other at once, on Runtime::Runner, each with the lane
+  // of its worker; what they compute is the same. Nothing changes while the runner has one worker. For nodes
+  // whose Execute touches only its slots, its own members and its lane (see NodeInstance::NeedsFrameThread).
+  bool executeInWaves = false;
   bool cullDeadNodes = false;  // leave out nodes whose outputs reach no node with side effects
 };
 
@@ -131,8 +139,9 @@ class RenderGraph {
 
   // Frame start: rotates every history. Execute does it too; call it where history is asked for earlier.
   void BeginFrame(runtime::FrameContext& frame) noexcept;
-  // Every node in order. Node time goes to frame.excludedNs (all of the loop but kDispatchNsPerNode per
-  // node).
+  // Every node in order, or wave by wave. Node time goes to frame.excludedNs (all of the loop but
+  // kDispatchNsPerNode per node and kDispatchNsPerWave per wave). In waves the frame must have a lane for
+  // each worker (asserted).
   void Execute(runtime::FrameContext& frame) noexcept;
   // A whole frame without a GPU: FrameLoop::Begin, ProcessEvents, RecompileDirtyNodes, Execute,
   // FrameLoop::End. Errors of Begin and of RecompileDirtyNodes; after the latter the frame has run all the
@@ -140,6 +149,7 @@ class RenderGraph {
   Result<void> Execute() noexcept;
   // Counted as the runtime's own time per executed node, measured or not: the dispatch loop's bound.
   static constexpr std::uint64_t kDispatchNsPerNode = 5;
+  static constexpr std::uint64_t kDispatchNsPerWave = 2000;  // the barrier's bound
 
   // Every set-up node's Cleanup, once, dependents before what they depend on. Nothing runs afterwards.
   void Cleanup() noexcept;
