@@ -55,14 +55,17 @@ Result<void> Device::CreateDevice() noexcept {
   queue.queueCount = 1;
   queue.pQueuePriorities = &priority;
 
-  const char* extension = VK_KHR_SYNCHRONIZATION_2_EXTENSION_NAME;
+  const char* extensions[2];
+  std::uint32_t extensionCount = 0;
+  if (info_.synchronization2Extension) extensions[extensionCount++] = VK_KHR_SYNCHRONIZATION_2_EXTENSION_NAME;
+  if (info_.memoryBudgetExtension) extensions[extensionCount++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
   VkDeviceCreateInfo create{};
   create.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
   create.pNext = &timeline;
   create.queueCreateInfoCount = 1;
   create.pQueueCreateInfos = &queue;
-  create.enabledExtensionCount = info_.synchronization2Extension ? 1 : 0;
-  create.ppEnabledExtensionNames = &extension;
+  create.enabledExtensionCount = extensionCount;
+  create.ppEnabledExtensionNames = extensions;
   VkDevice handle = VK_NULL_HANDLE;
   const VkResult result = STADIAL_DRIVER_CALL_NAMED("vkCreateDevice", instance_.Functions().createDevice,
                                                     info_.handle, &create, Callbacks(), &handle);
@@ -90,6 +93,21 @@ void Device::AliasSynchronization2() noexcept {
   if (!info_.synchronization2Extension) return;
   table_->vkQueueSubmit2 = table_->vkQueueSubmit2KHR;
   table_->vkCmdPipelineBarrier2 = table_->vkCmdPipelineBarrier2KHR;
+}
+
+std::array<runtime::HeapReading, VK_MAX_MEMORY_HEAPS> Device::ReadHeaps() const noexcept {
+  std::array<runtime::HeapReading, VK_MAX_MEMORY_HEAPS> readings{};
+  if (!info_.memoryBudgetExtension) return readings;
+  VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{};
+  budget.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT;
+  VkPhysicalDeviceMemoryProperties2 properties{};
+  properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2;
+  properties.pNext = &budget;
+  STADIAL_DRIVER_CALL_NAMED("vkGetPhysicalDeviceMemoryProperties2",
+                            instance_.Functions().getMemoryProperties2, info_.handle, &properties);
+  for (std::uint32_t heap = 0; heap < memory_.memoryHeapCount; ++heap)
+    readings[heap] = {.usageBytes = budget.heapUsage[heap], .budgetBytes = budget.heapBudget[heap]};
+  return readings;
 }
 
 void Device::SetName(VkObjectType type, std::uint64_t handle, const char* name) const noexcept {

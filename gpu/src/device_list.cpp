@@ -75,6 +75,8 @@ void Examine(const InstanceFunctions& functions, arenas::Arena& arena, DeviceInf
   const bool core = info.apiVersion >= VK_API_VERSION_1_3;
   info.synchronization2Extension =
       !core && HasExtension(functions, info.handle, arena, VK_KHR_SYNCHRONIZATION_2_EXTENSION_NAME);
+  info.memoryBudgetExtension =
+      HasExtension(functions, info.handle, arena, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   if (core || info.synchronization2Extension) timeline.pNext = &synchronization2;
   STADIAL_DRIVER_CALL_NAMED("vkGetPhysicalDeviceFeatures2", functions.getFeatures, info.handle, &features);
   if (timeline.timelineSemaphore == VK_FALSE) Lacks(info, "timeline semaphores");

@@ -70,13 +70,16 @@ const char* ToString(MemoryUse use) noexcept {
 Result<Owned<GpuMemory>> GpuMemory::Create(Device& device, const GpuMemoryOptions& options) noexcept {
   runtime::Runtime& runtime = device.GetRuntime();
   STADIAL_RETURN_IF_ERROR(runtime.Phases().Require(runtime::Phase::Setup, "gpu::GpuMemory::Create"));
-  return MakeOwned<GpuMemory>(runtime.SetupArena(), "gpu::GpuMemory", device, options, runtime.SetupArena());
+  STADIAL_ASSIGN_OR_RETURN(
+      Owned<GpuMemory> memory,
+      MakeOwned<GpuMemory>(runtime.SetupArena(), "gpu::GpuMemory", device, options, runtime.SetupArena()));
+  STADIAL_RETURN_IF_ERROR(memory->OpenBudgets());
+  return memory;
 }
 
 GpuMemory::GpuMemory(Device& device, const GpuMemoryOptions& options, arenas::Arena& memory) noexcept
     : device_(device),
       options_(options),
-      budgetBytes_(options.budgetBytes != 0 ? options.budgetBytes : DefaultBudget(device.MemoryProperties())),
       blocks_(memory, options.blocksMax),
       awaiting_(memory, std::size_t{options.imagesMax} * kLifetimeCount) {
   for (std::size_t lifetime = 0; lifetime < kLifetimeCount; ++lifetime) {
@@ -91,7 +94,42 @@ GpuMemory::~GpuMemory() {
   DestroyObjects(Lifetime::Setup);
   for (const Block& block : blocks_) {  // freeing unmaps
     STADIAL_DRIVER_CALL(device_.Table(), vkFreeMemory, device_.Handle(), block.memory, device_.Callbacks());
+    budget_->Release(block.sizeBytes);
+    HeapOf(block.type).Release(block.sizeBytes);
   }
+}
+
+// One budget for all blocks, one for each heap of the device. Several memories may share a runtime: the first
+// number that is free names this one.
+Result<void> GpuMemory::OpenBudgets() noexcept {
+  runtime::BudgetTable& budgets = device_.GetRuntime().Budgets();
+  char name[32];
+  std::uint32_t number = 0;
+  do {
+    std::snprintf(name, sizeof name, "gpu%u", number++);
+  } while (budgets.Find(name) != nullptr);
+  const VkPhysicalDeviceMemoryProperties& memory = device_.MemoryProperties();
+  const VkDeviceSize all = std::min<VkDeviceSize>(
+      options_.budgetBytes != 0 ? options_.budgetBytes : DefaultBudget(memory), runtime::kBudgetBytesMax);
+  STADIAL_ASSIGN_OR_RETURN(budget_, budgets.AddSubsystem(name, {.softBytes = all, .hardBytes = all}));
+  for (std::uint32_t heap = 0; heap < memory.memoryHeapCount; ++heap) {
+    const VkDeviceSize size = std::min<VkDeviceSize>(memory.memoryHeaps[heap].size, runtime::kBudgetBytesMax);
+    std::snprintf(name, sizeof name, "gpu%u heap %u", number - 1, heap);
+    STADIAL_ASSIGN_OR_RETURN(heaps_[heap],
+                             budgets.AddHeap(name, {.softBytes = size / 5 * 4, .hardBytes = size}));
+  }
+  UpdateBudgets();
+  return {};
+}
+
+void GpuMemory::UpdateBudgets() noexcept {
+  const auto readings = device_.ReadHeaps();
+  for (std::uint32_t heap = 0; heap < device_.MemoryProperties().memoryHeapCount; ++heap)
+    heaps_[heap]->Feed(readings[heap]);
+}
+
+runtime::Budget& GpuMemory::HeapOf(std::uint32_t type) const noexcept {
+  return *heaps_[device_.MemoryProperties().memoryTypes[type].heapIndex];
 }
 
 void GpuMemory::DestroyObjects(Lifetime lifetime) noexcept {
@@ -153,13 +191,15 @@ Result<std::uint32_t> GpuMemory::TakeBlock(std::uint32_t type, Lifetime lifetime
                          "or blocksMax",
                          name, blocks_.Capacity(), Mebibytes(stats_.takenBytes));
   }
-  if (stats_.takenBytes + bytes > budgetBytes_) {
+  UpdateBudgets();
+  runtime::Budget& heap = HeapOf(type);
+  Result<runtime::BudgetCharge> charge =
+      runtime::BudgetCharge::Make(*budget_, heap, bytes, "a block of GPU memory");
+  if (!charge) {
     return Error::Format(ErrorCode::CapacityExceeded,
-                         "'%s' needs a block of %.1f MiB of GPU memory, %.1f MiB of the budget of %.1f MiB "
-                         "are taken on device '%s'; "
-                         "ask for less or raise GpuMemoryOptions::budgetBytes",
-                         name, Mebibytes(bytes), Mebibytes(stats_.takenBytes), Mebibytes(budgetBytes_),
-                         device_.Name());
+                         "'%s' needs a block of %.1f MiB on device '%s': %.300s; ask for less, or raise "
+                         "GpuMemoryOptions::budgetBytes if it is ours",
+                         name, Mebibytes(bytes), device_.Name(), charge.GetError().Message());
   }
   VkMemoryAllocateInfo info{};
   info.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
@@ -185,6 +225,7 @@ Result<std::uint32_t> GpuMemory::TakeBlock(std::uint32_t type, Lifetime lifetime
     }
     block.mapped = static_cast<std::byte*>(mapped);
   }
+  charge->Keep();  // released with the block
   blocks_.PushBack(block);
   stats_.takenBytes += bytes;
   stats_.blocks = static_cast<std::uint32_t>(blocks_.Size());

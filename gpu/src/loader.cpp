@@ -64,6 +64,8 @@ InstanceFunctions LoadInstanceFunctions(VkInstance instance) noexcept {
   functions.getFeatures = Find<PFN_vkGetPhysicalDeviceFeatures2>(instance, "vkGetPhysicalDeviceFeatures2");
   functions.getMemoryProperties =
       Find<PFN_vkGetPhysicalDeviceMemoryProperties>(instance, "vkGetPhysicalDeviceMemoryProperties");
+  functions.getMemoryProperties2 =
+      Find<PFN_vkGetPhysicalDeviceMemoryProperties2>(instance, "vkGetPhysicalDeviceMemoryProperties2");
   functions.getQueueFamilies = Find<PFN_vkGetPhysicalDeviceQueueFamilyProperties>(
       instance, "vkGetPhysicalDeviceQueueFamilyProperties");
   functions.getFormatProperties =

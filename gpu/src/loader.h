@@ -18,6 +18,7 @@ struct InstanceFunctions {
   PFN_vkGetPhysicalDeviceProperties2 getProperties = nullptr;
   PFN_vkGetPhysicalDeviceFeatures2 getFeatures = nullptr;
   PFN_vkGetPhysicalDeviceMemoryProperties getMemoryProperties = nullptr;
+  PFN_vkGetPhysicalDeviceMemoryProperties2 getMemoryProperties2 = nullptr;
   PFN_vkGetPhysicalDeviceQueueFamilyProperties getQueueFamilies = nullptr;
   PFN_vkGetPhysicalDeviceFormatProperties getFormatProperties = nullptr;
   PFN_vkEnumerateDeviceExtensionProperties enumerateDeviceExtensions = nullptr;

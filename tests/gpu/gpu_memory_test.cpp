@@ -184,6 +184,65 @@ TEST_P(TightMemory, TheBudgetIsKeptAndNamed) {
       << "a refusal takes nothing";
 }
 
+TEST_P(TightMemory, Ba_BlocksAreReservedInTheRuntimesBudgets) {
+  runtime::BudgetTable& budgets = memory_->GetDevice().GetRuntime().Budgets();
+  runtime::Budget* const all = budgets.Find("gpu0");
+  ASSERT_NE(all, nullptr);
+  EXPECT_EQ(all->Limits().hardBytes, 3_MiB);
+  const std::uint64_t before = all->ReservedBytes();
+  const auto reservedInHeaps = [&] {
+    std::uint64_t sum = 0;
+    for (runtime::Budget& heap : budgets.Heaps()) {
+      if (std::strncmp(heap.Name(), "gpu0 heap", 9) == 0) sum += heap.ReservedBytes();
+    }
+    return sum;
+  };
+  EXPECT_EQ(before, memory_->Stats().takenBytes);
+  EXPECT_FALSE(all->IsThrottled());
+  while (all->ReservedBytes() < 3_MiB)
+    ASSERT_TRUE(IsOk(memory_->CreateBuffer({.name = "block", .sizeBytes = 1_MiB})));
+  EXPECT_EQ(all->ReservedBytes(), memory_->Stats().takenBytes);
+  EXPECT_EQ(reservedInHeaps(), memory_->Stats().takenBytes);
+  EXPECT_TRUE(all->IsThrottled());
+  ASSERT_FALSE(memory_->CreateBuffer({.name = "too much", .sizeBytes = 1_MiB}));
+  EXPECT_EQ(all->Stats().refused, 1u);
+  EXPECT_EQ(reservedInHeaps(), 3_MiB) << "a refusal takes nothing of the heap either";
+  const runtime::AuditReport report = memory_->GetDevice().GetRuntime().BuildAudit();
+  bool isListed = false;
+  for (const runtime::AuditBudget& budget : report.budgets)
+    isListed |= budget.name == "gpu0" && budget.isThrottled && budget.refused == 1;
+  EXPECT_TRUE(isListed);
+}
+
+// What others take of the heap counts: a device that has nothing left to give refuses, whatever our own
+// limit.
+TEST_P(TightMemory, Ba_AHeapThatIsFullElsewhereRefuses) {
+  runtime::BudgetTable& budgets = memory_->GetDevice().GetRuntime().Budgets();
+  for (runtime::Budget& heap : budgets.Heaps()) {
+    if (std::strncmp(heap.Name(), "gpu0 heap", 9) != 0) continue;
+    ASSERT_TRUE(heap.SetLimits({.softBytes = 1, .hardBytes = 1}));
+  }
+  auto refused = memory_->CreateBuffer({.name = "victim", .sizeBytes = 2_MiB});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.GetError().Code(), ErrorCode::CapacityExceeded);
+  EXPECT_THAT(refused.GetError().Message(), HasSubstr("budget 'gpu0 heap"));
+  EXPECT_THAT(refused.GetError().Message(), HasSubstr("'victim'"));
+  EXPECT_EQ(budgets.Find("gpu0")->ReservedBytes(), memory_->Stats().takenBytes);
+}
+
+TEST_P(TightMemory, Ba_TheDevicesOwnAccountIsPlausible) {
+  const Device& device = memory_->GetDevice();
+  const auto readings = device.ReadHeaps();
+  for (std::uint32_t heap = 0; heap < device.MemoryProperties().memoryHeapCount; ++heap) {
+    if (!device.Info().memoryBudgetExtension) {
+      EXPECT_EQ(readings[heap].budgetBytes, 0u);
+      continue;
+    }
+    EXPECT_GT(readings[heap].budgetBytes, 0u);
+    EXPECT_LE(readings[heap].budgetBytes, device.MemoryProperties().memoryHeaps[heap].size);
+  }
+}
+
 TEST_P(TightMemory, CountsAreKeptAndNamed) {
   ASSERT_TRUE(IsOk(memory_->CreateImage({.name = "a", .width = 4, .height = 4})));
   ASSERT_TRUE(IsOk(memory_->CreateImage({.name = "b", .width = 4, .height = 4})));

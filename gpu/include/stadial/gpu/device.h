@@ -4,12 +4,14 @@
 // everything else here is read-only after Create.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 
 #include "stadial/gpu/instance.h"
 #include "stadial/gpu/owned.h"
 #include "stadial/gpu/vulkan.h"
+#include "stadial/runtime/budget.h"
 
 namespace stadial::gpu {
 
@@ -37,6 +39,10 @@ class Device {
   const VkAllocationCallbacks* Callbacks() const noexcept { return instance_.Callbacks(); }
   Instance& GetInstance() const noexcept { return instance_; }
   runtime::Runtime& GetRuntime() const noexcept { return instance_.GetRuntime(); }
+
+  // What the device says of its heaps now, in their order (VK_EXT_memory_budget); zeros without the
+  // extension. Asks the driver: not for frames.
+  std::array<runtime::HeapReading, VK_MAX_MEMORY_HEAPS> ReadHeaps() const noexcept;
 
   // Names a Vulkan object for debuggers and messages; nothing when VK_EXT_debug_utils is absent. Not for
   // frames.

@@ -99,7 +99,7 @@ struct GpuMemoryStats {
 
 class GpuMemory {
  public:
-  // Setup phase. Errors: Setup is full.
+  // Setup phase. Errors: Setup or the table of budgets is full.
   static Result<Owned<GpuMemory>> Create(Device& device, const GpuMemoryOptions& options) noexcept;
 
   GpuMemory(Device& device, const GpuMemoryOptions& options, arenas::Arena& memory) noexcept;
@@ -131,7 +131,10 @@ class GpuMemory {
 
   Device& GetDevice() const noexcept { return device_; }
   const GpuMemoryStats& Stats() const noexcept { return stats_; }
-  VkDeviceSize BudgetBytes() const noexcept { return budgetBytes_; }
+  VkDeviceSize BudgetBytes() const noexcept { return budget_->Limits().hardBytes; }
+  // Feeds the device's account of its heaps to their budgets; so do CreateBuffer, CreateImage and Reserve
+  // when they need another block. In Setup and Compile.
+  void UpdateBudgets() noexcept;
 
  private:
   struct Block {
@@ -153,10 +156,13 @@ class GpuMemory {
   Result<std::uint32_t> ChooseType(std::uint32_t typeBits, MemoryUse use, const char* name) const noexcept;
   Result<void> CheckPhase(const char* name) const noexcept;
   void DestroyObjects(Lifetime lifetime) noexcept;
+  Result<void> OpenBudgets() noexcept;
+  runtime::Budget& HeapOf(std::uint32_t type) const noexcept;
 
   Device& device_;
   GpuMemoryOptions options_;
-  VkDeviceSize budgetBytes_ = 0;
+  runtime::Budget* budget_ = nullptr;  // of all blocks
+  std::array<runtime::Budget*, VK_MAX_MEMORY_HEAPS> heaps_{};
   arenas::FixedVector<Block> blocks_;
   std::array<arenas::FixedVector<Buffer>, kLifetimeCount> buffers_;
   std::array<arenas::FixedVector<Image>, kLifetimeCount> images_;

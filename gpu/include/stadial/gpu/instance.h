@@ -48,6 +48,7 @@ struct DeviceInfo {
   std::uint64_t deviceLocalBytes = 0;      // the sum of its device-local heaps
   std::uint32_t queueFamily = 0;           // the family this layer uses
   bool synchronization2Extension = false;  // through VK_KHR_synchronization2 instead of core 1.3
+  bool memoryBudgetExtension = false;      // VK_EXT_memory_budget
   bool usable = false;
   char unusableReason[192] = {};  // why not, when not usable
   int score = 0;                  // higher is better; see SelectDevice
