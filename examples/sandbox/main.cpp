@@ -8,6 +8,7 @@
 #include "progress_bar.h"
 #include "report.h"
 #include "sandbox_app.h"
+#include "sizing.h"
 
 namespace {
 
@@ -53,10 +54,12 @@ int ExitCodeOf(runtime::AuditVerdict verdict) {
 
 Result<int> RunSandbox(const Options& options) {
   STADIAL_RETURN_IF_ERROR(PrepareOutputs(options));
+  STADIAL_ASSIGN_OR_RETURN(const SizingFiles sizing, ReadSizing(options));
   const bool isTerminal = ::isatty(STDERR_FILENO) == 1;
   const runtime::LogSink log{.write = &WriteLog,
                              .levelMin = isTerminal ? runtime::LogLevel::Info : runtime::LogLevel::Warning};
-  STADIAL_ASSIGN_OR_RETURN(const std::unique_ptr<SandboxApp> app, SandboxApp::Create(options, log));
+  STADIAL_ASSIGN_OR_RETURN(const std::unique_ptr<SandboxApp> app,
+                           SandboxApp::Create(options, log, sizing.known ? &*sizing.known : nullptr));
   {
     ProgressBar bar(options.frames, isTerminal);
     STADIAL_RETURN_IF_ERROR(app->Run(
@@ -75,7 +78,11 @@ Result<int> RunSandbox(const Options& options) {
     const std::string json = MakeJson(*app, report, pictures);
     STADIAL_RETURN_IF_ERROR(WriteOutput(options.jsonPath, std::as_bytes(std::span(json))));
   }
-  return ExitCodeOf(report.verdict);
+  const Result<void> sized = FinishSizing(*app, sizing);
+  if (sized) return ExitCodeOf(report.verdict);
+  if (sized.GetError().Code() != ErrorCode::CapacityExceeded) return sized.GetError();
+  std::fprintf(stderr, "sandbox: %s\n", sized.GetError().Message());
+  return kExitFail;
 }
 
 int Main(int argc, const char* const* argv) {

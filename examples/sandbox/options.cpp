@@ -26,7 +26,7 @@ constexpr const char* kFooter = R"(
 Exit codes:
   0  the audit's verdict is 'pass'
   1  the verdict is 'fail': a steady frame allocated, freed, made a VM system call or faulted, or the
-     validation layer had something to say
+     validation layer had something to say; or the run is not within --sizing-check
   2  it could not run or not finish: a bad option, a file, the device, memory; one line says what and why
   3  the verdict is 'incomplete': nothing was seen, but not everything was watched. Always so with --validation
      (the layer allocates, so no zero-allocation claim is made), with --gate allow, and where the kernel
@@ -39,6 +39,7 @@ Examples:
   sandbox --scene my.vox --sand 20-27 --water 200    a scene of yours; palette entries 20-27 pour
   sandbox --device SwiftShader --size 320x180        another driver, by any part of its name
   sandbox --frames 120 --resize-at 60:480x270        a resize in mid-run, one batched recompile
+  sandbox --sizing-profile sizing.json               the second time in as much memory as it takes
   sandbox --validation --frames 30                   under the Vulkan validation layer
 )";
 
@@ -119,6 +120,12 @@ void DescribeOutput(CLI::App& app, Options& options, RawOptions& raw) {
   add("--json", options.jsonPath, "FILE", "write the audit as JSON, too");
   add("--cells", options.cellsPath, "FILE",
       "write the cells after the last frame: a byte each, chunk by chunk, to compare runs");
+  add("--sizing-profile", options.sizingPath, "FILE",
+      "write what the run used of every capacity; where the file is there, the run reserves\nthat and a "
+      "quarter more, and the file keeps the larger numbers");
+  add("--sizing-check", options.sizingCheckPath, "FILE",
+      "end with exit code 1 when the run used more than a quarter above this sizing\nprofile; the culprit is "
+      "named");
   app.add_flag("-h,--help", raw.help, "print this text and exit")->group(kGroup);
 }
 

@@ -62,6 +62,8 @@ struct Options {
   std::string outDir = "out";
   std::string jsonPath;
   std::uint64_t saveEvery = 0;  // 0: a few frames spread over the run, and the last one
+  std::string sizingPath;       // sizing profile: read where it is there, written after the run; empty: none
+  std::string sizingCheckPath;  // sizing profile that the run must stay within; empty: none
   std::string cellsPath;        // raw cells after the last frame; empty: none
 };
 

@@ -19,6 +19,7 @@ add_library(sandbox_program STATIC
   report.cpp
   sandbox_app.cpp
   simulate_node.cpp
+  sizing.cpp
   taa_node.cpp
   tonemap_node.cpp
   world_node.cpp)

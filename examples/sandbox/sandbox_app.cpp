@@ -25,24 +25,28 @@ constexpr double kSecondsPerNs = 1e-9;
 constexpr std::uint64_t kWarmupFramesMax = 60;
 std::uint64_t WarmupFrames(std::uint64_t frames) noexcept { return std::min(kWarmupFramesMax, frames / 4); }
 
+// Of a sizing profile: part of "runtime.setup" that follows from the command line.
+constexpr const char* kPicturesEntry = "sandbox.pictures";
+
 const char* SceneName(const Options& options) noexcept {
   return options.scene.empty() ? "the built-in scene" : options.scene.c_str();
 }
 
 }  // namespace
 
-Result<std::unique_ptr<SandboxApp>> SandboxApp::Create(const Options& options, const runtime::LogSink& log) {
+Result<std::unique_ptr<SandboxApp>> SandboxApp::Create(const Options& options, const runtime::LogSink& log,
+                                                       const runtime::SizingProfile* sizing) {
   std::unique_ptr<SandboxApp> app(new SandboxApp(options, log));
   const std::uint64_t startNs = runtime::NowNs();
-  STADIAL_RETURN_IF_ERROR(app->Initialize());
+  STADIAL_RETURN_IF_ERROR(app->Initialize(sizing));
   app->setupSeconds_ = static_cast<double>(runtime::NowNs() - startNs) * kSecondsPerNs;
   return app;
 }
 
 SandboxApp::~SandboxApp() = default;
 
-Result<void> SandboxApp::Initialize() {
-  STADIAL_RETURN_IF_ERROR(CreateRuntime());
+Result<void> SandboxApp::Initialize(const runtime::SizingProfile* sizing) {
+  STADIAL_RETURN_IF_ERROR(CreateRuntime(sizing));
   // The file first: a mistake in it is told before a device is woken.
   if (options_.scene.empty()) {
     scene_ = MakeDefaultScene();
@@ -61,14 +65,21 @@ Result<void> SandboxApp::Initialize() {
   return CompileGraph();
 }
 
-Result<void> SandboxApp::CreateRuntime() {
+Result<void> SandboxApp::CreateRuntime(const runtime::SizingProfile* sizing) {
   constexpr std::size_t kTablesBytes = 16_MiB;  // graph, gpu tables, queues; the audit shows what they take
   const std::size_t setupBytes = kTablesBytes + PictureStore::BytesFor(options_);
   runtime::RuntimeOptions wanted;
   wanted.name = "sandbox";
   wanted.setupBytes = setupBytes;
+  if (sizing != nullptr) {
+    runtime::ApplySizing(*sizing, wanted);
+    // How many pictures are kept is asked anew each time.
+    const runtime::SizingEntry* const pictures = sizing->Find(kPicturesEntry);
+    if (pictures != nullptr && PictureStore::BytesFor(options_) > pictures->used)
+      wanted.setupBytes += PictureStore::BytesFor(options_) - static_cast<std::size_t>(pictures->used);
+  }
   // What all segments take, and as much again for their alignment and guards.
-  wanted.region.retryBytes = 1_GiB + setupBytes;
+  wanted.region.retryBytes = 1_GiB + wanted.setupBytes;
   wanted.framesInFlight = options_.framesInFlight;
   wanted.framePolicy = options_.gate;
   wanted.warmupFrames = WarmupFrames(options_.frames);
@@ -222,6 +233,16 @@ runtime::AuditReport SandboxApp::Audit() {
         "the validation layer was on, and it allocates with every call: no zero-allocation claim is made");
   }
   return report;
+}
+
+Result<runtime::SizingProfile> SandboxApp::Sizing() {
+  using runtime::SizingUnit;
+  runtime::SizingProfile profile;
+  STADIAL_RETURN_IF_ERROR(runtime::AddRuntime(profile, *runtime_));
+  STADIAL_RETURN_IF_ERROR(profile.Add(kPicturesEntry, SizingUnit::Bytes, PictureStore::BytesFor(options_)));
+  STADIAL_RETURN_IF_ERROR(
+      profile.Add("gpu.driver", SizingUnit::Bytes, HostStats().peakBytes, runtime_->Options().driverBytes));
+  return profile;
 }
 
 Result<std::span<const std::byte>> SandboxApp::Cells() {

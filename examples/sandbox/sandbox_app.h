@@ -22,6 +22,7 @@
 #include "stadial/graph/render_graph.h"
 #include "stadial/runtime/audit.h"
 #include "stadial/runtime/runtime.h"
+#include "stadial/runtime/sizing_profile.h"
 #include "world.h"
 
 namespace stadial::sandbox {
@@ -35,7 +36,9 @@ struct FrameObserver {
 class SandboxApp {
  public:
   // Errors: the scene, the device, address space, memory; each names the thing and the remedy.
-  static Result<std::unique_ptr<SandboxApp>> Create(const Options& options, const runtime::LogSink& log);
+  // `sizing` may be null: capacities are then those that are known to suffice.
+  static Result<std::unique_ptr<SandboxApp>> Create(const Options& options, const runtime::LogSink& log,
+                                                    const runtime::SizingProfile* sizing = nullptr);
   ~SandboxApp();
   SandboxApp(const SandboxApp&) = delete;
   SandboxApp& operator=(const SandboxApp&) = delete;
@@ -45,6 +48,8 @@ class SandboxApp {
 
   // After Run.
   runtime::AuditReport Audit();
+  // What the run used of every capacity.
+  Result<runtime::SizingProfile> Sizing();
   std::span<const Picture> Pictures() const noexcept { return pictures_.Pictures(); }
   // One byte per cell, slot by slot. Options::cellsPath must not be empty (asserted).
   Result<std::span<const std::byte>> Cells();
@@ -66,8 +71,8 @@ class SandboxApp {
  private:
   SandboxApp(const Options& options, const runtime::LogSink& log) : options_(options), log_(log) {}
 
-  Result<void> Initialize();
-  Result<void> CreateRuntime();
+  Result<void> Initialize(const runtime::SizingProfile* sizing);
+  Result<void> CreateRuntime(const runtime::SizingProfile* sizing);
   Result<void> LoadWorld();
   Result<void> BuildGraph();
   Result<FrameNodeOptions> ChooseCamera(std::uint32_t stepsPerFrame) const;

@@ -62,6 +62,14 @@ TEST_F(BadInput, ControlTheSmallSceneOfTheseTestsIsGood) {
   EXPECT_EQ(result.signal, 0) << result.Describe();
 }
 
+TEST_F(BadInput, Z1_SizingProfilesThatAreNone) {
+  for (const char* const option : {"--sizing-profile", "--sizing-check"}) {
+    ExpectRefused({option, folder_.Write("bad.json", "{\"format\": \"stadial")}, {"bad.json"});
+    ExpectRefused({option, folder_.Write("bad.json", std::string(2 << 20, '['))}, {"bad.json"});
+    ExpectRefused({option, folder_.Path()}, {folder_.Path().c_str()});
+  }
+  ExpectRefused({"--sizing-check", folder_.File("none.json")}, {"none.json", "No such file"});
+}
 TEST_F(BadInput, MissingScene) {
   ExpectRefused({"--scene", folder_.File("none.vox")}, {"none.vox", "No such file"});
 }

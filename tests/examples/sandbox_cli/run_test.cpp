@@ -197,6 +197,42 @@ TEST_P(SandboxRun, G5_AResizeIsOneBatchedRecompile) {
   }
 }
 
+// The second run has what the first one used, and a quarter more; less than that in the profile is exceeded.
+TEST_P(SandboxRun, Z1_ARunSizesTheNextOneAndIsItsBudget) {
+  const std::string profile = folder_.File("sizing.json");
+  const auto run = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--frames", "9", "--size", "16x16", "--world-mib", "1"});
+    return RunSandbox(std::move(arguments));
+  };
+  const auto isGood = [](const SandboxOutcome& outcome) {
+    return outcome.result.exitCode == 0 || (kIsSanitized && outcome.result.exitCode == 3);
+  };
+  const SandboxOutcome first = run({"--sizing-profile", profile});
+  ASSERT_TRUE(isGood(first)) << first.result.Describe();
+  Json sizes = Json::parse(ReadWholeFile(profile), nullptr, false);
+  ASSERT_TRUE(sizes.is_object());
+  for (const char* const name : {"runtime.setup", "runtime.compile", "runtime.frame_lane", "runtime.events",
+                                 "runtime.deferred", "runtime.tasks", "budget.host", "budget.gpu0",
+                                 "fallback.event_bus", "gpu.driver", "sandbox.pictures"}) {
+    EXPECT_TRUE(sizes["capacities"].contains(name)) << name;
+  }
+  const SandboxOutcome second = run({"--sizing-profile", profile, "--sizing-check", profile});
+  ASSERT_TRUE(isGood(second)) << second.result.Describe();
+  EXPECT_EQ(Json::parse(ReadWholeFile(profile))["runs"], 2);
+  const SandboxOutcome morePictures = run({"--sizing-profile", profile, "--save-every", "1"});
+  ASSERT_TRUE(isGood(morePictures)) << morePictures.result.Describe();
+  const auto setupBytes = [](const SandboxOutcome& outcome) {
+    return outcome.audit["arenas"][0]["committed_bytes"].get<std::uint64_t>();
+  };
+  EXPECT_EQ(second.audit["arenas"][0]["name"], "setup");
+  EXPECT_LT(setupBytes(second), setupBytes(first));
+
+  sizes["capacities"]["runtime.setup"]["used"] = 4096;
+  const SandboxOutcome exceeded = run({"--sizing-check", folder_.Write("budget.json", sizes.dump())});
+  EXPECT_EQ(exceeded.result.exitCode, 1) << exceeded.result.Describe();
+  EXPECT_TRUE(exceeded.result.ErrContains("'runtime.setup' used")) << exceeded.result.err;
+}
+
 INSTANTIATE_TEST_SUITE_P(Drivers, SandboxRun, ::testing::ValuesIn(TestDevices()),
                          [](const auto& instance) { return TestNameOf(instance.param); });
 
@@ -251,14 +287,32 @@ TEST(SandboxHelp, NamesEveryOption) {
   const ProgramResult result = RunProgram({.program = SANDBOX_PROGRAM, .arguments = {"--help"}});
   EXPECT_EQ(result.exitCode, 0);
   EXPECT_EQ(result.err, "");
-  for (const char* option : {"--scene",      "--frames",       "--size",
-                             "--device",     "--list-devices", "--out",
-                             "--json",       "--gate",         "--frames-in-flight",
-                             "--seed",       "--camera",       "--validation",
-                             "--save-every", "--resize-at",    "--steps-per-frame",
-                             "--sand",       "--water",        "--stone",
-                             "--turn",       "--cells",        "--world-mib",
-                             "Exit codes",   "Examples",       "allow, count, report"}) {
+  for (const char* option : {"--scene",
+                             "--frames",
+                             "--size",
+                             "--device",
+                             "--list-devices",
+                             "--out",
+                             "--json",
+                             "--gate",
+                             "--frames-in-flight",
+                             "--seed",
+                             "--camera",
+                             "--validation",
+                             "--save-every",
+                             "--resize-at",
+                             "--steps-per-frame",
+                             "--sand",
+                             "--water",
+                             "--stone",
+                             "--turn",
+                             "--cells",
+                             "--world-mib",
+                             "--sizing-profile",
+                             "--sizing-check",
+                             "Exit codes",
+                             "Examples",
+                             "allow, count, report"}) {
     EXPECT_TRUE(result.OutContains(option)) << option;
   }
   EXPECT_FALSE(result.OutContains("--canary"));
