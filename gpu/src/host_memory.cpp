@@ -1,6 +1,7 @@
 #include "stadial/gpu/host_memory.h"
 
 #include "stadial/runtime/allocation_tracker.h"
+#include "stadial/runtime/gate.h"
 #include "stadial/runtime/runtime.h"
 
 namespace stadial::gpu {
@@ -96,6 +97,7 @@ std::size_t HostMemory::TrackedSize(const void* block) const noexcept {
 
 void* HostMemory::OnAllocate(void* self, std::size_t size, std::size_t alignment,
                              VkSystemAllocationScope) noexcept {
+  const runtime::DriverCallbackScope callback("gpu host memory");
   auto& memory = *static_cast<HostMemory*>(self);
   PhaseCounters& counters = memory.Counters();
   void* block = memory.ShouldInject() ? nullptr : memory.recycler_.Allocate(size, alignment);
@@ -115,6 +117,7 @@ void* HostMemory::OnReallocate(void* self, void* original, std::size_t size, std
     OnFree(self, original);
     return nullptr;
   }
+  const runtime::DriverCallbackScope callback("gpu host memory");
   auto& memory = *static_cast<HostMemory*>(self);
   PhaseCounters& counters = memory.Counters();
   const std::size_t oldSize = memory.TrackedSize(original);
@@ -131,6 +134,7 @@ void* HostMemory::OnReallocate(void* self, void* original, std::size_t size, std
 
 void HostMemory::OnFree(void* self, void* block) noexcept {
   if (block == nullptr) return;
+  const runtime::DriverCallbackScope callback("gpu host memory");
   auto& memory = *static_cast<HostMemory*>(self);
   memory.Counters().frees.fetch_add(1, std::memory_order_relaxed);
   runtime::NoteFree(runtime::AllocationSource::DriverCallback, memory.TrackedSize(block));

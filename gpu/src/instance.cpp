@@ -186,6 +186,7 @@ VkBool32 VKAPI_CALL Instance::OnMessage(VkDebugUtilsMessageSeverityFlagBitsEXT s
                                         VkDebugUtilsMessageTypeFlagsEXT,
                                         const VkDebugUtilsMessengerCallbackDataEXT* data,
                                         void* self) noexcept {
+  const runtime::DriverCallbackScope callback("gpu messenger");
   auto& instance = *static_cast<Instance*>(self);
   instance.messages_.fetch_add(1, std::memory_order_relaxed);
   const char* text = data->pMessage != nullptr ? data->pMessage : "(no text)";

@@ -3,11 +3,11 @@
 // mi_is_in_heap_region cannot tell: it says no to blocks above 20 TiB, where mimalloc's own largest ones
 // lie.
 //
-// mimalloc 2.x asks the kernel for addresses from 2 TiB to 30 TiB, where nothing else lands by itself, so
-// almost every block is recognised by its address alone. What it gets elsewhere is large (beyond 1 GiB,
-// aligned beyond 32 MiB) and is remembered when it is handed out. For what is left (an address hint that the
-// kernel refused) the C library's own bookkeeping around the block decides; a block without it is
-// mimalloc's.
+// mimalloc 2.x asks the kernel for addresses from 2 TiB to 30 TiB, and nothing else lands there or in the
+// 4 TiB behind by itself, so almost every block is recognised by its address alone. What it gets elsewhere is
+// large (beyond 1 GiB, aligned beyond 32 MiB) and is remembered when it is handed out. For what is left (an
+// address hint that the kernel refused) the C library's own bookkeeping around the block decides; a block
+// without it is mimalloc's.
 #pragma once
 
 #include <atomic>
@@ -16,17 +16,19 @@
 
 namespace stadial::gate {
 
-// Counted in stretches of 2 TiB, which fit in an instruction where the addresses themselves would not.
-inline constexpr unsigned kHintedShift = 41;
-inline constexpr std::uintptr_t kHintedCount = 15;
+// From 2 TiB on, a power of two long: one subtraction and one shift tell.
+inline constexpr std::uintptr_t kHintedFrom = std::uintptr_t{1} << 41;
+inline constexpr unsigned kHintedShift = 45;
 
 // Sizes of 2^kPlainSizeShift and more are looked at after allocation; smaller ones live in mimalloc's
 // ordinary segments.
 inline constexpr unsigned kPlainSizeShift = 23;
 
-[[gnu::always_inline]] inline bool IsHinted(const void* block) noexcept {
-  return (reinterpret_cast<std::uintptr_t>(block) >> kHintedShift) - 1 < kHintedCount;
+// Zero for a block in the hinted range.
+[[gnu::always_inline]] inline std::uintptr_t OutsideHint(const void* block) noexcept {
+  return (reinterpret_cast<std::uintptr_t>(block) - kHintedFrom) >> kHintedShift;
 }
+[[gnu::always_inline]] inline bool IsHinted(const void* block) noexcept { return OutsideHint(block) == 0; }
 
 // Remembers a block that mimalloc handed out and that IsHinted does not cover.
 void RememberUnhinted(const void* block) noexcept;

@@ -11,6 +11,7 @@
 #include <new>
 
 #include "block_origin.h"
+#include "gated_call.h"
 
 namespace {
 
@@ -68,7 +69,8 @@ extern "C" const GateObject* StadialGateObject() noexcept {
                                  nullptr,
                                  symbols,
                                  sizeof symbols / sizeof symbols[0],
-                                 &stadial::gate::foreignBlocks};
+                                 &stadial::gate::foreignBlocks,
+                                 &stadial::gate::WatchPlainCalls};
   return &object;
 }
 
@@ -85,6 +87,7 @@ extern "C" const stadial::runtime::detail::GateObject* StadialGateObject() noexc
       hooked ? nullptr : "this sanitizer has no __sanitizer_install_malloc_and_free_hooks",
       nullptr,
       0,
+      nullptr,
       nullptr};
   return &object;
 }

@@ -90,7 +90,22 @@ void* Move(GateCall call, void* block, std::size_t usable, std::size_t sizeBytes
   return moved;
 }
 
+// Entered by a jump from malloc and free: the return address is their caller's.
+void* WatchedMalloc(std::size_t sizeBytes) noexcept {
+  return MallocGated(sizeBytes, __builtin_return_address(0));
+}
+void* NothingFromNew(std::size_t) noexcept { return nullptr; }
+void WatchedFree(void* block) noexcept { FreeGated(GateCall::Free, block, __builtin_return_address(0)); }
+
 }  // namespace
+
+constinit PlainTargets plainTargets{{&mi_malloc}, {&mi_free}, {&mi_malloc}};
+
+void WatchPlainCalls(bool on) noexcept {
+  plainTargets.malloc.store(on ? &WatchedMalloc : &mi_malloc, std::memory_order_seq_cst);
+  plainTargets.free.store(on ? &WatchedFree : &mi_free, std::memory_order_seq_cst);
+  plainTargets.newBlock.store(on ? &NothingFromNew : &mi_malloc, std::memory_order_seq_cst);
+}
 
 void* Finish(void* block) noexcept {
   if (IsHinted(block)) [[likely]]
@@ -163,7 +178,14 @@ void FreeGated(GateCall call, void* block, const void* caller) noexcept {
 }
 
 void* NewGated(GateCall call, std::size_t sizeBytes, std::size_t alignment, const void* caller) {
-  if (!GateBeforeAllocate(call, sizeBytes, caller)) runtime::detail::GateAbortDeniedNew(call, sizeBytes);
+  if (!GateBeforeAllocate(call, sizeBytes, caller)) {
+#if defined(__cpp_exceptions)
+    // The exception itself comes from the C++ library's emergency pool: its malloc is denied too.
+    throw std::bad_alloc();
+#else
+    runtime::detail::GateAbortDeniedNew(call, sizeBytes);
+#endif
+  }
   void* const block = AllocateThroughHandler(sizeBytes, alignment);
   if (block == nullptr) {
 #if defined(__cpp_exceptions)

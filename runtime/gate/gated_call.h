@@ -6,6 +6,7 @@
 
 #include <mimalloc.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +21,28 @@ using runtime::detail::GateCall;
 // May a block of this size be handed out without a look at where it lies, and has the gate nothing to do?
 [[gnu::always_inline]] inline bool IsPlainCall(std::size_t sizeBytes) noexcept {
   return (runtime::detail::GateWorkBits() | (sizeBytes >> kPlainSizeShift)) == 0;
+}
+
+// Where a call goes on a thread that leaves the gate nothing to do: straight to mimalloc, or, while trackers
+// listen or frames run, to a gated call. Pointers that change a few times in a program's life, instead of
+// a load and a test in front of every call.
+struct PlainTargets {
+  // noexcept, because only then is the call of one a jump.
+  std::atomic<void* (*)(std::size_t) noexcept> malloc;
+  std::atomic<void (*)(void*) noexcept> free;
+  std::atomic<void* (*)(std::size_t) noexcept> newBlock;  // null: the gated call decides
+};
+extern constinit PlainTargets plainTargets [[gnu::visibility("hidden")]];
+void WatchPlainCalls(bool on) noexcept;
+
+[[gnu::always_inline]] inline void* CallPlainMalloc(std::size_t sizeBytes) noexcept {
+  return plainTargets.malloc.load(std::memory_order_relaxed)(sizeBytes);
+}
+[[gnu::always_inline]] inline void* CallPlainNew(std::size_t sizeBytes) noexcept {
+  return plainTargets.newBlock.load(std::memory_order_relaxed)(sizeBytes);
+}
+[[gnu::always_inline]] inline void CallPlainFree(void* block) noexcept {
+  plainTargets.free.load(std::memory_order_relaxed)(block);
 }
 
 void FreeUnhinted(void* block) noexcept;

@@ -23,6 +23,7 @@ using stadial::gate::AlignedGated;
 using stadial::gate::IsPlainCall;
 using stadial::runtime::detail::GateCall;
 using stadial::runtime::detail::GateHasWork;
+using stadial::runtime::detail::GateThreadBits;
 
 constexpr std::size_t kSizeMax = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
 
@@ -38,14 +39,14 @@ void* Fail(int error) noexcept {
 extern "C" {
 
 void* malloc(std::size_t size) noexcept {
-  if (IsPlainCall(size)) [[likely]]
-    return mi_malloc(size);
+  if ((GateThreadBits() | (size >> stadial::gate::kPlainSizeShift)) == 0) [[likely]]
+    return stadial::gate::CallPlainMalloc(size);
   return stadial::gate::MallocGated(size, __builtin_return_address(0));
 }
 
 void free(void* block) noexcept {
-  if (!GateHasWork()) [[likely]]
-    return stadial::gate::FreePlain(block);
+  if ((GateThreadBits() | stadial::gate::OutsideHint(block)) == 0) [[likely]]
+    return stadial::gate::CallPlainFree(block);
   stadial::gate::FreeGated(GateCall::Free, block, __builtin_return_address(0));
 }
 

@@ -13,32 +13,31 @@
 
 namespace {
 
-using stadial::gate::IsPlainCall;
 using stadial::gate::kDefaultAlignment;
 using stadial::runtime::detail::GateCall;
-using stadial::runtime::detail::GateHasWork;
+using stadial::runtime::detail::GateThreadBits;
 
 // The short path is for default alignment only; everything else, a failure included, goes through the gated
 // call.
 [[gnu::always_inline]] inline void* New(GateCall call, std::size_t size, const void* caller) {
-  if (IsPlainCall(size)) [[likely]] {
-    if (void* const block = mi_malloc(size); block != nullptr) [[likely]]
+  if ((GateThreadBits() | (size >> stadial::gate::kPlainSizeShift)) == 0) [[likely]] {
+    if (void* const block = stadial::gate::CallPlainNew(size); block != nullptr) [[likely]]
       return block;
   }
   return stadial::gate::NewGated(call, size, kDefaultAlignment, caller);
 }
 
 [[gnu::always_inline]] inline void* NewNothrow(GateCall call, std::size_t size, const void* caller) noexcept {
-  if (IsPlainCall(size)) [[likely]] {
-    if (void* const block = mi_malloc(size); block != nullptr) [[likely]]
+  if ((GateThreadBits() | (size >> stadial::gate::kPlainSizeShift)) == 0) [[likely]] {
+    if (void* const block = stadial::gate::CallPlainNew(size); block != nullptr) [[likely]]
       return block;
   }
   return stadial::gate::NewNothrowGated(call, size, kDefaultAlignment, caller);
 }
 
 [[gnu::always_inline]] inline void Delete(GateCall call, void* block, const void* caller) noexcept {
-  if (!GateHasWork()) [[likely]]
-    return stadial::gate::FreePlain(block);
+  if ((GateThreadBits() | stadial::gate::OutsideHint(block)) == 0) [[likely]]
+    return stadial::gate::CallPlainFree(block);
   stadial::gate::FreeGated(call, block, caller);
 }
 

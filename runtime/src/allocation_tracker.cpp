@@ -10,6 +10,7 @@
 
 #include "allocation_tracker_access.h"
 #include "allocation_tracker_tables.h"
+#include "gate_counters.h"
 #include "stadial/arenas/assert.h"
 #include "stadial/arenas/virtual_memory.h"
 #include "stadial/runtime/gate.h"
@@ -129,7 +130,7 @@ struct AllocationTrackerAccess {
     const bool found = free != std::end(listeners);
     if (found) {
       free->tracker.store(&tracker, std::memory_order_seq_cst);
-      detail::gateProcessFlags.fetch_or(detail::kGateTrackersActive, std::memory_order_seq_cst);
+      detail::SetGateProcessFlag(detail::kGateTrackersActive, true);
     }
     SpinUnlock(listenersLocked);
     return found;
@@ -145,8 +146,7 @@ struct AllocationTrackerAccess {
       }
       isAnyLeft |= listener.tracker.load(std::memory_order_relaxed) != nullptr;
     }
-    if (!isAnyLeft)
-      detail::gateProcessFlags.fetch_and(~detail::kGateTrackersActive, std::memory_order_seq_cst);
+    if (!isAnyLeft) detail::SetGateProcessFlag(detail::kGateTrackersActive, false);
     SpinUnlock(listenersLocked);
   }
 

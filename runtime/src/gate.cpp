@@ -80,6 +80,23 @@ void CountForeign(const GateThreadState& thread, bool isFree, std::size_t sizeBy
 
 }  // namespace
 
+void SetGateProcessFlag(std::uint32_t flag, bool on) noexcept {
+  if (on) {
+    gateProcessFlags.fetch_or(flag, std::memory_order_seq_cst);
+  } else {
+    gateProcessFlags.fetch_and(~flag, std::memory_order_seq_cst);
+  }
+  const GateObject* const object = StadialGateObject == nullptr ? nullptr : StadialGateObject();
+  if (object == nullptr || object->watch == nullptr) return;
+  // No lock, because a forked child may be here: whoever finds that the flags moved on tells the object
+  // again.
+  std::uint32_t told = 0;
+  do {
+    told = gateProcessFlags.load(std::memory_order_seq_cst);
+    object->watch(told != 0);
+  } while (gateProcessFlags.load(std::memory_order_seq_cst) != told);
+}
+
 std::uint64_t GateFrame() noexcept { return gateFrame.load(std::memory_order_relaxed); }
 
 const char* ToString(GateCall call) noexcept {
@@ -236,11 +253,7 @@ DriverCounters CurrentDriverCounters() noexcept {
 }
 
 void SetFramesRunning(bool running) noexcept {
-  if (running) {
-    detail::gateProcessFlags.fetch_or(detail::kGateFramesRunning, std::memory_order_relaxed);
-  } else {
-    detail::gateProcessFlags.fetch_and(~detail::kGateFramesRunning, std::memory_order_relaxed);
-  }
+  detail::SetGateProcessFlag(detail::kGateFramesRunning, running);
 }
 
 bool FramesRunning() noexcept {

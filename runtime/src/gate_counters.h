@@ -10,4 +10,7 @@ inline constexpr std::uint64_t kNoGateFrame = ~std::uint64_t{0};
 // The frame last announced by SetGateFrame; kNoGateFrame before the first.
 std::uint64_t GateFrame() noexcept;
 
+// Sets or clears one of kGateTrackersActive and kGateFramesRunning, and tells the gate's object.
+void SetGateProcessFlag(std::uint32_t flag, bool on) noexcept;
+
 }  // namespace stadial::runtime::detail

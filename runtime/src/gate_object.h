@@ -21,7 +21,8 @@ struct GateObject {
   const GateSymbol* symbols;
   std::size_t symbolCount;
   const std::atomic<std::uint64_t>*
-      foreignBlocks;  // blocks of other allocators that were given to free or realloc
+      foreignBlocks;       // blocks of other allocators that were given to free or realloc
+  void (*watch)(bool on);  // told when gateProcessFlags becomes zero or stops being so; may be null
 };
 
 }  // namespace stadial::runtime::detail

@@ -49,10 +49,9 @@ void PrintGateViolation(const GateViolation& violation) noexcept {
       .Append(ToString(static_cast<Phase>((gateThread.word & kGatePhaseMask) >> kGatePhaseShift)));
   if (const std::uint64_t frame = GateFrame(); frame != kNoGateFrame)
     text.Append(", frame ").AppendDecimal(frame);
-  text.Append(", component '")
-      .Append(gateThread.component)
-      .Append("'; policy ")
-      .Append(ToString(violation.policy));
+  text.Append(", component '").Append(gateThread.component).Append("'");
+  if (gateThread.driverEntryPoint != nullptr) text.Append(", inside ").Append(gateThread.driverEntryPoint);
+  text.Append("; policy ").Append(ToString(violation.policy));
   text.Append(": ").Append(Consequence(violation)).Append("\n");
   if (violation.note != nullptr) text.Append("  note: ").Append(violation.note).Append("\n");
 

@@ -266,6 +266,36 @@ TEST_F(GateTest, R6_DriverCallsAreNotOurs) {
   EXPECT_EQ(CurrentThreadCounters().allocations, 0u);
 }
 
+// A driver calls our code back: that is ours again, with our policies.
+TEST_F(GateTest, R6_DriverCallbacksAreOurs) {
+  const ThreadRegistration registration(ThreadRole::Frame, "frame thread");
+  SetFramesRunning(true);
+  const DriverCounters driverBefore = CurrentDriverCounters();
+  {
+    const GateScope frame(GatePolicy::Count, GatePolicy::Count, Phase::Frame, "frame");
+    const DriverCallScope driver("vkCreateBuffer");
+    Allocate(2);
+    {
+      const DriverCallbackScope callback("host memory");
+      Allocate(30);
+      {
+        const DriverCallScope nested("vkGetBufferMemoryRequirements");
+        Allocate(4);
+      }
+      Allocate(300);
+    }
+    Allocate(5);
+  }
+  EXPECT_EQ(CurrentThreadCounters().allocations, 330u);
+  EXPECT_EQ(CurrentDriverCounters().frameThread - driverBefore.frameThread, 11u);
+  {
+    const DriverCallbackScope elsewhere("on a thread without a driver call");
+    Allocate(7);
+  }
+  SetFramesRunning(false);
+  EXPECT_EQ(CurrentThreadCounters().allocations, 330u);
+}
+
 TEST_F(GateTest, R6_CountersByRole) {
   std::atomic<int> done{0};
   GateThreadCounters frameBefore, workerBefore, submitBefore, otherBefore;
@@ -407,6 +437,18 @@ TEST_F(GateDeathTest, R6_TrapNamesPhaseThreadFrameComponentAndFunction) {
       " of 4 B on thread 'main loop' \\(role Frame, index 0\\) in phase Frame, frame 100, component 'water'; "
       "policy Trap.*"
       "stadial_test::PlantedFrameAllocation\\+0x.*remedy: take it from the frame's lane");
+}
+
+TEST_F(GateDeathTest, R6_TrapInADriverCallbackNamesTheEntryPoint) {
+  EXPECT_DEATH(
+      {
+        const ThreadRegistration registration(ThreadRole::Frame, "main loop");
+        const GateScope scope(GatePolicy::Trap, GatePolicy::Trap, Phase::Frame, "frame");
+        const DriverCallScope driver("vkCreateImage");
+        const DriverCallbackScope callback("host memory");
+        stadial_test::PlantedFrameAllocation();
+      },
+      "component 'host memory', inside vkCreateImage; policy Trap");
 }
 
 TEST_F(GateDeathTest, R6_TrapOnAWorkerThread) {

@@ -7,7 +7,8 @@
 // a program that links it is ARMED. Without it (or without calls to the hooks below from the game's own
 // malloc) the self-test says DISARMED, and every claim of "0 allocations" is void. Under AddressSanitizer
 // and ThreadSanitizer the object defines no allocator and watches through the sanitizer's malloc hooks
-// instead: Deny then acts as Report, because a hook cannot refuse.
+// instead: Deny then acts as Report, because a hook cannot refuse. A denied throwing new throws
+// std::bad_alloc (without exceptions: it says so and aborts).
 //
 // Covered: this process's calls through the malloc family and new/delete, from any module that ScanModules
 // does not list. Not covered: mmap and other kernel memory (kernel_witness.h), direct calls to mi_*
@@ -78,23 +79,54 @@ class [[nodiscard]] ComponentScope {
 
 // Around a call into a driver. What the driver allocates inside is the driver's, counted under the thread's
 // role (DriverCounters) and never under the thread's own counters; the policy inside is Count whatever it
-// was outside. `entryPoint` must outlive the scope ("vkQueueSubmit2").
+// was outside. `entryPoint` must outlive the scope ("vkQueueSubmit2"); reports name it.
 class [[nodiscard]] DriverCallScope {
  public:
   explicit DriverCallScope(const char* entryPoint) noexcept
-      : previousWord_(detail::gateThread.word), previousComponent_(detail::gateThread.component) {
+      : previousWord_(detail::gateThread.word),
+        previousComponent_(detail::gateThread.component),
+        previousEntryPoint_(detail::gateThread.driverEntryPoint) {
+    if ((previousWord_ & detail::kGateDriverBit) == 0) detail::gateThread.wordOutsideDriver = previousWord_;
     detail::gateThread.word = (previousWord_ & detail::kGatePhaseMask) | detail::kGateDriverBit |
                               detail::PackGateWord(GatePolicy::Count, GatePolicy::Count, Phase{});
     detail::gateThread.component = entryPoint;
+    detail::gateThread.driverEntryPoint = entryPoint;
     detail::GateCompilerBarrier();
   }
   ~DriverCallScope() {
     detail::GateCompilerBarrier();
     detail::gateThread.word = previousWord_;
     detail::gateThread.component = previousComponent_;
+    detail::gateThread.driverEntryPoint = previousEntryPoint_;
   }
   DriverCallScope(const DriverCallScope&) = delete;
   DriverCallScope& operator=(const DriverCallScope&) = delete;
+
+ private:
+  std::uint64_t previousWord_;
+  const char* previousComponent_;
+  const char* previousEntryPoint_;
+};
+
+// Around our own code that a driver calls back (VkAllocationCallbacks, a debug messenger): the policies that
+// held outside the driver call hold again, so a callback cannot hide behind the driver. On a thread of the
+// driver's, and outside of a driver call, it changes no policy. `component` must outlive the scope.
+class [[nodiscard]] DriverCallbackScope {
+ public:
+  explicit DriverCallbackScope(const char* component) noexcept
+      : previousWord_(detail::gateThread.word), previousComponent_(detail::gateThread.component) {
+    if ((previousWord_ & detail::kGateDriverBit) != 0)
+      detail::gateThread.word = detail::gateThread.wordOutsideDriver;
+    detail::gateThread.component = component;
+    detail::GateCompilerBarrier();
+  }
+  ~DriverCallbackScope() {
+    detail::GateCompilerBarrier();
+    detail::gateThread.word = previousWord_;
+    detail::gateThread.component = previousComponent_;
+  }
+  DriverCallbackScope(const DriverCallbackScope&) = delete;
+  DriverCallbackScope& operator=(const DriverCallbackScope&) = delete;
 
  private:
   std::uint64_t previousWord_;

@@ -15,7 +15,8 @@ enum class GatePolicy : std::uint8_t {
   Allow,   // served, not counted
   Count,   // served and counted
   Report,  // served, counted, and described on standard error with its stack
-  Deny,    // refused: allocations return null (a throwing new aborts), a freed block stays allocated
+  Deny,    // refused as the form demands: null, or std::bad_alloc from a throwing new; a freed block stays
+           // allocated
   Trap,    // described like Report, then abort(), before any memory is handed out or returned
 };
 
@@ -57,8 +58,10 @@ inline constexpr std::uint64_t kGatePhaseMask = std::uint64_t{0xFF} << kGatePhas
 struct GateThreadState {
   std::uint64_t word = 0;
   const char* component = nullptr;
-  GateThreadSlot* slot = nullptr;     // null on unregistered threads
-  std::uint64_t lastReportFrame = 0;  // reports are limited per frame
+  const char* driverEntryPoint = nullptr;  // of the innermost driver call; null outside of one
+  std::uint64_t wordOutsideDriver = 0;     // the thread's own policies, while it is inside a driver call
+  GateThreadSlot* slot = nullptr;          // null on unregistered threads
+  std::uint64_t lastReportFrame = 0;       // reports are limited per frame
   std::uint32_t reportsInFrame = 0;
   std::uint32_t registrations = 0;  // nesting depth of ThreadRegistration
   GateTally* tally = nullptr;       // where the thread counts; null: in `own`
@@ -82,9 +85,13 @@ constexpr std::uint64_t PackGateWord(GatePolicy allocate, GatePolicy free, Phase
          (static_cast<std::uint64_t>(phase) << kGatePhaseShift);
 }
 
-// The whole hot path: zero for the price of one thread-local load, one load and an or.
+// Zero while the thread's own policies leave the gate nothing to do.
+[[gnu::always_inline]] inline std::uint32_t GateThreadBits() noexcept {
+  return static_cast<std::uint32_t>(gateThread.word);
+}
+// The same with what the process wants to hear of: one thread-local load, one load and an or.
 [[gnu::always_inline]] inline std::uint32_t GateWorkBits() noexcept {
-  return static_cast<std::uint32_t>(gateThread.word) | gateProcessFlags.load(std::memory_order_relaxed);
+  return GateThreadBits() | gateProcessFlags.load(std::memory_order_relaxed);
 }
 [[gnu::always_inline]] inline bool GateHasWork() noexcept { return GateWorkBits() != 0; }
 
@@ -115,7 +122,7 @@ const char* ToString(GateCall call) noexcept;
 bool GateBeforeAllocate(GateCall call, std::size_t sizeBytes, const void* caller) noexcept;
 void GateAfterAllocate(GateCall call, void* block, std::size_t sizeBytes, const void* caller) noexcept;
 bool GateBeforeFree(GateCall call, void* block, const void* caller) noexcept;
-// A throwing operator new was refused: says so and aborts.
+// A throwing operator new was refused in a program without exceptions: says so and aborts.
 [[noreturn]] void GateAbortDeniedNew(GateCall call, std::size_t sizeBytes) noexcept;
 
 }  // namespace detail
