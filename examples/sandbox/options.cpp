@@ -29,8 +29,8 @@ Exit codes:
      validation layer had something to say; or the run is not within --sizing-check
   2  it could not run or not finish: a bad option, a file, the device, memory; one line says what and why
   3  the verdict is 'incomplete': nothing was seen, but not everything was watched. Always so with --validation
-     (the layer allocates, so no zero-allocation claim is made), with --gate allow, and where the kernel
-     offers no witness for system calls. The pictures are as good as in any other run.
+     (the layer allocates, so no zero-allocation claim is made), with --gate allow, where the kernel offers no
+     witness for system calls, and where --kernel-proof was asked for and could not be had. The pictures are as good as in any other run.
   134 (killed by SIGABRT)  the gate's trap: the report on standard error names phase, thread, component, stack
 
 Examples:
@@ -97,6 +97,11 @@ void DescribeRun(CLI::App& app, Options& options, RawOptions& raw) {
       "what happens when a frame allocates or frees outside its arenas: allow, count, report\n(with the "
       "stack, on standard "
       "error) or trap (the same, then abort) (default trap)");
+  app.add_flag("--kernel-proof", options.kernelProof,
+               "after the warm-up, let no frame get memory from the kernel: the frame thread's VM\n"
+               "system calls fail, and with a hardware driver the address space is frozen, too\n"
+               "(a software driver maps what it compiles); the audit says what that covered")
+      ->group(kGroup);
   app.add_flag("--validation", options.validation,
                "run under the Vulkan validation layer with synchronization validation; the\nverdict is then "
                "at most "

@@ -57,6 +57,7 @@ struct Options {
   bool validation = false;
   runtime::GatePolicy gate = runtime::GatePolicy::Trap;
   bool telemetry = false;  // publish every frame for a reader in another process
+  bool kernelProof = false;
 
   // Output.
   std::string outDir = "out";

@@ -182,13 +182,24 @@ Result<void> SandboxApp::CompileGraph() {
 Result<void> SandboxApp::Run(const FrameObserver& observer) {
   const std::uint64_t startNs = runtime::NowNs();
   for (std::uint64_t index = 0; index < options_.frames; ++index) {
+    if (options_.kernelProof && index >= WarmupFrames(options_.frames)) BeginKernelProof();
     STADIAL_RETURN_IF_ERROR(RunFrame(index));
     if (observer.onFrame != nullptr) observer.onFrame(observer.self, index + 1);
     if (graph_->HasDirtyNodes()) STADIAL_RETURN_IF_ERROR(Recompile());
   }
   STADIAL_RETURN_IF_ERROR(runtime_->Frames().Drain());
+  runtime_->EndKernelProof();
   frameSeconds_ = static_cast<double>(runtime::NowNs() - startNs) * kSecondsPerNs;
   return picture_->Finish();
+}
+
+void SandboxApp::BeginKernelProof() {
+  // A software driver compiles shaders on threads of its own whenever it meets a new variant, and ends the
+  // process when it cannot map them.
+  const bool isSoftware = gpu_.device->Info().type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+  // Refused: the audit says why, and its verdict is then no pass.
+  static_cast<void>(runtime_->BeginKernelProof(isSoftware ? runtime::KernelProofScope::Thread
+                                                          : runtime::KernelProofScope::Process));
 }
 
 // Between Begin and End the gate is closed: nothing here may allocate, and with --gate trap nothing could and
@@ -206,6 +217,7 @@ Result<void> SandboxApp::RunFrame(std::uint64_t index) {
 
 Result<void> SandboxApp::Recompile() {
   STADIAL_RETURN_IF_ERROR(runtime_->Frames().Drain());
+  runtime_->EndKernelProof();  // a compile may take memory; the next frame begins the proof again
   STADIAL_RETURN_IF_ERROR(runtime_->Phases().Transition(runtime::Phase::Compile));
   STADIAL_RETURN_IF_ERROR(graph_->RecompileDirtyNodes());
   ++recompiles_;

@@ -80,6 +80,7 @@ class SandboxApp {
   Result<void> RunFrame(std::uint64_t index);
   // The compile point, between two frames: everything dirty is compiled in one pass, and recorded anew.
   Result<void> Recompile();
+  void BeginKernelProof();
   void EmitResizesFor(std::uint64_t frame);
 
   // Destroyed from the last to the first: what is made from something goes before it.

@@ -247,6 +247,11 @@ void Judge(AuditReport& report) {
     AddReason(report, AuditVerdict::Incomplete,
               "no witness for minor page faults: " + report.witness.minorFaultsReason);
   }
+  if (report.kernelProof.asked && report.kernelProof.frames == 0) {
+    AddReason(report, AuditVerdict::Incomplete,
+              "no frame ran under the kernel proof: " +
+                  (report.kernelProof.reason.empty() ? "none was left" : report.kernelProof.reason));
+  }
 }
 
 std::string ToJson(const AuditReport& report) {
@@ -279,6 +284,11 @@ std::string ToJson(const AuditReport& report) {
                      {"reason", report.witness.reason},
                      {"minor_faults", report.witness.minorFaults},
                      {"minor_faults_reason", report.witness.minorFaultsReason}};
+  json["kernel_proof"] = {{"asked", report.kernelProof.asked},
+                          {"reason", report.kernelProof.reason},
+                          {"frames", report.kernelProof.frames},
+                          {"denied", report.kernelProof.denied},
+                          {"covers", report.kernelProof.covers}};
   json["driver"] = {{"callback_allocations_per_frame", report.driver.callbackAllocationsPerFrame},
                     {"direct_frame_thread", report.driver.directFrameThread},
                     {"direct_submit_thread", report.driver.directSubmitThread},
@@ -352,6 +362,13 @@ void PrintAudit(const AuditReport& report, std::FILE* file) {
     std::fprintf(file, "%llu minor faults (steady frames)\n", Wide(report.frameThreads.minorFaults));
   } else {
     std::fprintf(file, "minor faults not watched (steady frames)\n");
+  }
+  if (report.kernelProof.asked) {
+    std::fprintf(file, "kernel proof   %llu frames, %llu VM system calls denied%s%s\n",
+                 Wide(report.kernelProof.frames), Wide(report.kernelProof.denied),
+                 report.kernelProof.reason.empty() ? "; covers " : "; refused: ",
+                 report.kernelProof.reason.empty() ? report.kernelProof.covers.c_str()
+                                                   : report.kernelProof.reason.c_str());
   }
   std::fprintf(
       file,

@@ -90,10 +90,11 @@ struct FrameLoop::FrameThread {
   }
 
  private:
-  // Without the driver's: those are accounted to it.
+  // Without the driver's: those are accounted to it. A thread or process that starts counts as one, and what
+  // follows it in the frame was not watched.
   std::uint64_t OwnVmSyscalls() const noexcept {
     const VmSyscallCounts counts = witness_->Counts();
-    return counts.Vm() - counts.driverVm;
+    return counts.Vm() - counts.driverVm + counts.lostWindows;
   }
 
   void AddWorkers(FrameSample& sample) noexcept {

@@ -27,6 +27,7 @@ VmSyscallCounts operator-(const VmSyscallCounts& later, const VmSyscallCounts& e
   difference.brk = later.brk - earlier.brk;
   difference.total = later.total - earlier.total;
   difference.driverVm = later.driverVm - earlier.driverVm;
+  difference.denied = later.denied - earlier.denied;
   difference.lostWindows = later.lostWindows - earlier.lostWindows;
   return difference;
 }
@@ -71,6 +72,7 @@ Result<VmSyscallWitness> VmSyscallWitness::Install() noexcept {
         static_cast<unsigned long long>(seen.total), static_cast<unsigned long long>(seen.madvise));
   }
   state.counts = VmSyscallCounts{};
+  state.policy = VmSyscallPolicy::Count;
   witness.ResetFirst();
   return witness;
 }
@@ -83,6 +85,9 @@ VmSyscallWitness::~VmSyscallWitness() {
   if (state_->installed) detail::TurnDispatchOff();
   state_->installed = false;
 }
+
+void VmSyscallWitness::SetPolicy(VmSyscallPolicy policy) noexcept { state_->policy = policy; }
+VmSyscallPolicy VmSyscallWitness::Policy() const noexcept { return state_->policy; }
 
 bool VmSyscallWitness::IsInstalled() const noexcept { return state_ != nullptr && state_->installed; }
 

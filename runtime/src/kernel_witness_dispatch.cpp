@@ -95,7 +95,8 @@ constexpr unsigned long kFlagRestorer = 0x04000000;
 
 constinit KernelSigaction previousAction{};
 
-void Count(WitnessThreadState& state, long number, const greg_t* registers) noexcept {
+// Is it one of the six?
+bool Count(WitnessThreadState& state, long number, const greg_t* registers) noexcept {
   VmSyscallCounts& counts = state.counts;
   ++counts.total;
   switch (number) {
@@ -118,15 +119,16 @@ void Count(WitnessThreadState& state, long number, const greg_t* registers) noex
       ++counts.brk;
       break;
     default:
-      return;
+      return false;
   }
   if ((gateThread.word & kGateDriverBit) != 0) ++counts.driverVm;
-  if (state.first.number >= 0) return;
+  if (state.first.number >= 0) return true;
   state.first.number = number;
   state.first.frames[0] = reinterpret_cast<const void*>(registers[REG_RIP]);
   state.first.depth =
       1 + WalkFramePointers(static_cast<std::uintptr_t>(registers[REG_RBP]), &state.first.frames[1],
                             kWitnessStackDepthMax - 1, UnknownBounds::Stop);
+  return true;
 }
 
 // The C library blocks all signals around thread creation, and a system call that is dispatched while SIGSYS
@@ -177,7 +179,15 @@ void OnSigsys(int signal, siginfo_t* info, void* context) noexcept {
   WitnessThreadState& state = CurrentWitness();
   greg_t* const registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   const long number = info->si_syscall;
-  Count(state, number, registers);
+  const bool isVm = Count(state, number, registers);
+  if (isVm && state.policy == VmSyscallPolicy::Deny) {
+    ++state.counts.denied;
+    if (number != SYS_brk) {
+      registers[REG_RAX] = -ENOMEM;
+      return;
+    }
+    registers[REG_RDI] = 0;  // a break that cannot move is answered with where it is
+  }
   registers[REG_RAX] = number;
   switch (number) {
     case SYS_rt_sigreturn:

@@ -14,6 +14,7 @@ struct WitnessThreadState {
   // The kernel reads this byte at every system call of the thread: 1 while a window is open.
   std::atomic<unsigned char> selector{0};
   bool installed = false;
+  VmSyscallPolicy policy = VmSyscallPolicy::Count;
   VmSyscallCounts counts;
   FirstVmSyscall first;
 };

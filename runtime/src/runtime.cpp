@@ -309,6 +309,39 @@ Telemetry* Runtime::GetTelemetry() noexcept { return state_->telemetry; }
 Region& Runtime::GetRegion() noexcept { return state_->region; }
 const RuntimeOptions& Runtime::Options() const noexcept { return state_->options; }
 
+Result<void> Runtime::BeginKernelProof(KernelProofScope scope) noexcept {
+  State& state = *state_;
+  STADIAL_ASSERT_ALWAYS(!state.frames->IsFrameOpen(), "a kernel proof begins between frames");
+  if (state.proof.Get() != nullptr) return {};
+  state.isProofAsked = true;
+  state.proofScope = scope;
+  std::optional<Error> refused;
+  if (state.witness.Get() == nullptr) {
+    refused =
+        Error::Format(ErrorCode::NotSupported, "no witness for VM system calls: %s", state.witnessReason);
+  } else {
+    Result<KernelProof> begun = KernelProof::Begin(*state.witness, scope);
+    if (begun.HasValue()) {
+      state.proof.Emplace(std::move(begun).Value());
+      state.proofFirstFrame = state.audit.Frames().total;
+      return {};
+    }
+    refused = begun.GetError();
+  }
+  std::snprintf(state.proofReason, sizeof state.proofReason, "%s", refused->Message());
+  return *refused;
+}
+
+void Runtime::EndKernelProof() noexcept {
+  State& state = *state_;
+  if (state.proof.Get() == nullptr) return;
+  STADIAL_ASSERT_ALWAYS(!state.frames->IsFrameOpen(), "a kernel proof ends between frames");
+  const VmSyscallCounts seen = state.proof->Seen().syscalls;
+  state.proofDenied += seen.denied;
+  state.proofFrames += state.audit.Frames().total - state.proofFirstFrame;
+  state.proof.Reset();
+}
+
 void RuntimeDeleter::operator()(Runtime* runtime) const noexcept {
   Runtime::State& state = *runtime->state_;
   if (state.frames.Get() != nullptr) {
@@ -319,6 +352,7 @@ void RuntimeDeleter::operator()(Runtime* runtime) const noexcept {
         state.options.log.Format(LogLevel::Error, "shutdown: %s", shutdown.GetError().Message());
     }
   }
+  state.proof.Reset();
   state.frames.Reset();
   state.workers.reset();
   if (state.telemetry != nullptr) state.telemetry->~Telemetry();

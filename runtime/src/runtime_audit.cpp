@@ -9,6 +9,7 @@ AuditReport Runtime::BuildAudit() {
   State& state = *state_;
   STADIAL_ASSERT_ALWAYS(!state.frames->IsFrameOpen(),
                         "BuildAudit allocates and must not be called inside a frame");
+  EndKernelProof();  // what follows allocates
   AuditReport report;
   const GateSelfTestResult& selfTest = RunGateSelfTest();
   report.gate.state = ToString(selfTest.state);
@@ -27,6 +28,11 @@ AuditReport Runtime::BuildAudit() {
   // Outside of the Frame phase workers may fault.
   if (state.phases.Current() == Phase::Frame)
     state.frameThread->CountLateFaults(state.audit, state.frames->FrameIndex());
+  report.kernelProof = {.asked = state.isProofAsked,
+                        .covers = state.isProofAsked ? ToString(state.proofScope) : "",
+                        .reason = state.proofReason,
+                        .frames = state.proofFrames,
+                        .denied = state.proofDenied};
   FillReport(state.audit, report);
   state.FillQueues(report);
   report.pacing.periodNs = state.pacer.Options().periodNs;

@@ -5,6 +5,7 @@
 #include "late.h"
 #include "stadial/arenas/fallback_heap.h"
 #include "stadial/runtime/designated_fallback.h"
+#include "stadial/runtime/kernel_proof.h"
 #include "stadial/runtime/kernel_witness.h"
 #include "stadial/runtime/phase_ledger.h"
 #include "stadial/runtime/runtime.h"
@@ -59,6 +60,13 @@ struct Runtime::State {
   Late<PhaseLedger> ledger;
   Late<VmSyscallWitness> witness;
   char witnessReason[arenas::kErrorMessageBytesMax] = {};
+  Late<KernelProof> proof;
+  bool isProofAsked = false;
+  KernelProofScope proofScope = KernelProofScope::Process;
+  char proofReason[arenas::kErrorMessageBytesMax] = {};
+  std::uint64_t proofFirstFrame = 0;
+  std::uint64_t proofFrames = 0;  // of the proofs that ended
+  std::uint64_t proofDenied = 0;
   const char* faultsReason = nullptr;  // null: the frame thread's faults are counted
   arenas::FallbackHeap* fallbackHeap = nullptr;
   FallbackRegistry* fallbacks = nullptr;

@@ -107,6 +107,25 @@ TEST_P(SandboxRun, TelemetryIsPublishedAndCostsNoFrameItsClaims) {
     EXPECT_TRUE(IsExpectedReason(reason.get<std::string>())) << reason;
 }
 
+TEST_P(SandboxRun, T4_KernelProofHoldsOrIsRefused) {
+  const SandboxOutcome run =
+      RunSandbox({"--frames", "120", "--size", "64x48", "--world-mib", "1", "--kernel-proof"});
+  ASSERT_TRUE(run.audit.is_object()) << run.result.Describe();
+  const Json& proof = run.audit["kernel_proof"];
+  EXPECT_EQ(proof["asked"], true);
+  if (!run.audit["witness"]["vm_syscalls"].get<bool>()) {
+    EXPECT_NE(proof["reason"], "");
+    EXPECT_EQ(proof["frames"], 0);
+    EXPECT_EQ(run.audit["verdict"], "incomplete");
+    return;
+  }
+  EXPECT_EQ(proof["reason"], "");
+  EXPECT_EQ(proof["frames"], 90) << "all but the warm-up";
+  EXPECT_EQ(proof["denied"], 0);
+  EXPECT_NE(proof["covers"].get<std::string>().find("no VM system call"), std::string::npos);
+  if (!kIsSanitized) EXPECT_EQ(run.result.exitCode, 0) << run.result.Describe();
+}
+
 TEST_P(SandboxRun, EveryFieldOfTheAuditIsThere) {
   const SandboxOutcome run = RunSandbox({"--frames", "8", "--size", "16x16", "--world-mib", "1"});
   ASSERT_TRUE(run.audit.is_object()) << run.result.Describe();
@@ -122,6 +141,9 @@ TEST_P(SandboxRun, EveryFieldOfTheAuditIsThere) {
                             "/frame_threads/heap_frees",
                             "/frame_threads/vm_syscalls",
                             "/frame_threads/minor_faults",
+                            "/kernel_proof/asked",
+                            "/kernel_proof/covers",
+                            "/kernel_proof/denied",
                             "/driver/callback_allocations_per_frame",
                             "/driver/direct_frame_thread",
                             "/driver/direct_submit_thread",

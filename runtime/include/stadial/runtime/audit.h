@@ -192,6 +192,13 @@ struct AuditReport {
     std::string minorFaultsReason;  // why not
   } witness;
   struct {
+    bool asked = false;        // was Runtime::BeginKernelProof called?
+    std::string covers;        // which threads, and how
+    std::string reason;        // why it was refused; empty when it was not
+    std::uint64_t frames = 0;  // that ran under it
+    std::uint64_t denied = 0;  // VM system calls of the frame thread that failed in them
+  } kernelProof;
+  struct {
     double callbackAllocationsPerFrame = 0;
     // Since the warm-up: the driver's own mallocs in its calls, on frame (and worker) threads and on the
     // submit thread, and the mallocs of unregistered threads while frames ran.

@@ -5,8 +5,8 @@
 //
 // How: Syscall User Dispatch. While a window is open, every system call of the thread raises SIGSYS before
 // it runs; the handler counts it and issues it again from a range of code that the kernel lets pass. A
-// window opens and closes with one store. Nothing is forbidden or changed: calls return what they would have
-// returned.
+// window opens and closes with one store. Under the policy Count nothing is forbidden or changed: calls
+// return what they would have returned. Under Deny the six fail like a kernel without memory.
 //
 // Limits. x86-64 Linux 5.11 or newer; elsewhere, under ThreadSanitizer (which must own signals), under
 // valgrind and in sandboxes that refuse the prctl, Install returns NotSupported with the reason. Calls that
@@ -40,12 +40,18 @@ struct VmSyscallCounts {
   std::uint64_t brk = 0;
   std::uint64_t total = 0;        // every system call, these six included
   std::uint64_t driverVm = 0;     // of the six, those inside a DriverCallScope (also counted above)
+  std::uint64_t denied = 0;       // of the six, those that SetPolicy(Deny) let fail
   std::uint64_t lostWindows = 0;  // windows that a clone, fork or exec closed early
 
   std::uint64_t Vm() const noexcept { return mmap + munmap + mprotect + mremap + madvise + brk; }
 };
 // later - earlier, per field.
 VmSyscallCounts operator-(const VmSyscallCounts& later, const VmSyscallCounts& earlier) noexcept;
+
+enum class VmSyscallPolicy : std::uint8_t {
+  Count,
+  Deny,  // the six are counted and return ENOMEM without having run; brk returns the unchanged break
+};
 
 inline constexpr std::size_t kWitnessStackDepthMax = 16;
 
@@ -80,6 +86,10 @@ class VmSyscallWitness {
   // Opens and closes the window. Not nested: Leave closes it, however often it was entered.
   void Enter() noexcept { SetSelector(1); }
   void Leave() noexcept { SetSelector(0); }
+
+  // For the windows from now on.
+  void SetPolicy(VmSyscallPolicy policy) noexcept;
+  VmSyscallPolicy Policy() const noexcept;
 
   // False in a forked child, whose kernel-side dispatch is gone: counts stand still there.
   bool IsInstalled() const noexcept;

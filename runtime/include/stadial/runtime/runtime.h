@@ -32,6 +32,7 @@
 #include "stadial/runtime/frame_pacing.h"
 #include "stadial/runtime/gate.h"
 #include "stadial/runtime/hitch_detector.h"
+#include "stadial/runtime/kernel_proof.h"
 #include "stadial/runtime/log.h"
 #include "stadial/runtime/phase.h"
 #include "stadial/runtime/task_system.h"
@@ -145,6 +146,15 @@ class Runtime {
   Result<arenas::Segment*> OpenDriverSegment() noexcept;
   arenas::Segment& DriverSegment() noexcept;
   const RuntimeOptions& Options() const noexcept;  // sizes as rounded
+
+  // From here to EndKernelProof no memory comes from the kernel: the process's address space is frozen, and
+  // the frame thread's VM system calls inside frames fail (kernel_proof.h). With KernelProofScope::Thread the
+  // rest of the process may map on: for a driver that compiles shaders on threads of its own while frames
+  // run, as software drivers do. Outside of a frame; warm up first. The audit says what was asked, what was
+  // refused (NotSupported: there is no proof here, and why), and for how many frames it held. Begin twice: as
+  // once.
+  Result<void> BeginKernelProof(KernelProofScope scope = KernelProofScope::Process) noexcept;
+  void EndKernelProof() noexcept;
 
   // The account of the run so far: gate, frames, tasks, queues, budgets, fallbacks, arenas, times, verdict.
   // Allocates; not inside a frame (asserted). gpu adds its devices and calls Judge again.
