@@ -6,6 +6,7 @@
 
 #include "stadial/runtime/allocation_tracker.h"
 #include "stadial/runtime/gate.h"
+#include "stadial/runtime/testing/no_runtime_allocation_listener.h"
 #include "stadial/runtime/testing/no_runtime_allocation_test.h"
 
 namespace stadial::runtime {
@@ -51,6 +52,14 @@ void RunSetUp() {
 
 TEST(GateDisarmed, Ac_TheFixtureFailsInsteadOfPassing) {
   EXPECT_FATAL_FAILURE(RunSetUp(), "this test proves nothing");
+}
+
+TEST(GateDisarmed, Ac_TheListenerFailsInsteadOfPassing) {
+  const ::testing::TestInfo& test = *::testing::UnitTest::GetInstance()->current_test_info();
+  static testing::NoRuntimeAllocationListener listener;
+  listener.OnTestStart(test);
+  static const ::testing::TestInfo* const info = &test;
+  EXPECT_NONFATAL_FAILURE(listener.OnTestEnd(*info), "proves nothing about its frames: the gate is DISARMED");
 }
 
 }  // namespace

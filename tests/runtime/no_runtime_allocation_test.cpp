@@ -5,7 +5,11 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
+
+#include "stadial/runtime/testing/no_runtime_allocation_listener.h"
+#include "stadial/runtime/thread_registry.h"
 
 namespace stadial_test {
 [[gnu::noinline]] void LeakyFrame() {
@@ -74,6 +78,49 @@ TEST(NoRuntimeAllocationFixture, Ac_APartThatAllocatesFailsWithItsName) {
   driven->ExpectNoAllocation("nothing", [] {});
   driven = nullptr;
   local.TearDown();
+}
+
+// The listener, driven by hand as well.
+class Listener : public ::testing::Test {
+ protected:
+  template <class Body>
+  void Watch(Body body) {
+    const ::testing::TestInfo& test = *::testing::UnitTest::GetInstance()->current_test_info();
+    listener_.OnTestStart(test);
+    body();
+    listener_.OnTestEnd(test);
+  }
+  NoRuntimeAllocationListener listener_;
+};
+
+void RunFrameThat(GatePolicy policy, void (*body)()) {
+  const ThreadRegistration registration(ThreadRole::Frame, "frame");
+  const GateScope frame(policy, policy, Phase::Frame, "frame");
+  body();
+}
+
+TEST_F(Listener, Ac_AFrameThatAllocatesFailsItsTest) {
+  EXPECT_NONFATAL_FAILURE(Watch([] { RunFrameThat(GatePolicy::Count, stadial_test::LeakyFrame); }),
+                          "made 1 allocations and 1 frees");
+}
+
+TEST_F(Listener, Ac_AWorkerThatAllocatesFailsItsTest) {
+  EXPECT_NONFATAL_FAILURE(Watch([] {
+                            std::thread([] {
+                              const ThreadRegistration registration(ThreadRole::Worker, "worker");
+                              const GateScope frame(GatePolicy::Count, GatePolicy::Count, Phase::Frame,
+                                                    "task");
+                              stadial_test::LeakyFrame();
+                            }).join();
+                          }),
+                          "made 1 allocations and 1 frees");
+}
+
+TEST_F(Listener, Ac_WhatHappensOutsideOfFramesIsFree) {
+  Watch([] {
+    stadial_test::LeakyFrame();
+    RunFrameThat(GatePolicy::Trap, [] {});
+  });
 }
 
 }  // namespace

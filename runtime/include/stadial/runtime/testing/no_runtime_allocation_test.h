@@ -9,7 +9,8 @@
 //     void SetUp() override { BuildGraph(); NoRuntimeAllocationTest::SetUp(); }
 //   };
 //
-// Not included by anything in the library; it needs <gtest/gtest.h>.
+// For tests that have fixtures of their own see no_runtime_allocation_listener.h. Not included by anything in
+// the library; it needs <gtest/gtest.h>.
 #pragma once
 
 #include <gtest/gtest.h>
