@@ -4,6 +4,8 @@
 
 #if STADIAL_GATE_OVER_MIMALLOC
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -15,10 +17,14 @@ namespace stadial::gate {
 
 using runtime::GatePolicy;
 using runtime::detail::GateAfterAllocate;
+using runtime::detail::GateAllocateFromFallback;
 using runtime::detail::GateBeforeAllocate;
 using runtime::detail::GateBeforeFree;
+using runtime::detail::GateFreeToFallback;
 
 namespace {
+
+constexpr std::size_t kFallbackAlignment = 16;  // what malloc gives
 
 void* Fail(int error) noexcept {
   errno = error;
@@ -90,6 +96,20 @@ void* Move(GateCall call, void* block, std::size_t usable, std::size_t sizeBytes
   return moved;
 }
 
+// The heap of a fallback site lies in our own region, never where mimalloc asks for memory.
+bool IsFallbackBlock(const void* block) noexcept {
+  return !IsHinted(block) && runtime::detail::GateFallbackBlockBytes(block) != 0;
+}
+
+// A realloc into, within or out of a fallback site.
+void* MoveThroughFallback(GateCall call, void* block, std::size_t sizeBytes, const void* caller) noexcept {
+  void* const moved = MallocGated(sizeBytes, caller);
+  if (moved == nullptr || block == nullptr) return moved;
+  std::memcpy(moved, block, std::min(sizeBytes, ::malloc_usable_size(block)));
+  FreeGated(call, block, caller);
+  return moved;
+}
+
 // Entered by a jump from malloc and free: the return address is their caller's.
 void* WatchedMalloc(std::size_t sizeBytes) noexcept {
   return MallocGated(sizeBytes, __builtin_return_address(0));
@@ -125,6 +145,8 @@ void FreeUnhinted(void* block) noexcept {
 }
 
 void* MallocGated(std::size_t sizeBytes, const void* caller) noexcept {
+  if (void* const block = GateAllocateFromFallback(sizeBytes, kFallbackAlignment); block != nullptr)
+    return block;
   return AllocateGated(GateCall::Malloc, sizeBytes, caller,
                        [=]() noexcept { return Finish(mi_malloc(sizeBytes)); });
 }
@@ -132,6 +154,8 @@ void* MallocGated(std::size_t sizeBytes, const void* caller) noexcept {
 void* CallocGated(std::size_t count, std::size_t sizeBytes, const void* caller) noexcept {
   std::size_t bytes = 0;
   if (__builtin_mul_overflow(count, sizeBytes, &bytes)) return Fail(ENOMEM);
+  if (void* const block = GateAllocateFromFallback(bytes, kFallbackAlignment); block != nullptr)
+    return std::memset(block, 0, bytes);
   return AllocateGated(GateCall::Calloc, bytes, caller, [=]() noexcept { return Finish(mi_zalloc(bytes)); });
 }
 
@@ -143,6 +167,8 @@ void* ReallocGated(GateCall call, void* block, std::size_t sizeBytes, const void
     FreeGated(call, block, caller);
     return nullptr;
   }
+  if ((runtime::detail::gateThread.word & runtime::detail::kGateFallbackBit) != 0 || IsFallbackBlock(block))
+    return MoveThroughFallback(call, block, sizeBytes, caller);
   if (!GateBeforeAllocate(call, sizeBytes, caller)) return Fail(ENOMEM);
   void* result = nullptr;
   if (block == nullptr) {
@@ -162,6 +188,7 @@ void* ReallocGated(GateCall call, void* block, std::size_t sizeBytes, const void
 }
 
 void* AlignedGated(GateCall call, std::size_t alignment, std::size_t sizeBytes, const void* caller) noexcept {
+  if (void* const block = GateAllocateFromFallback(sizeBytes, alignment); block != nullptr) return block;
   return AllocateGated(call, sizeBytes, caller,
                        [=]() noexcept { return Finish(AllocateAligned(sizeBytes, alignment)); });
 }
@@ -170,6 +197,11 @@ void* AlignedGated(GateCall call, std::size_t alignment, std::size_t sizeBytes, 
 void FreeGated(GateCall call, void* block, const void* caller) noexcept {
   using namespace runtime::detail;
   if (block == nullptr) return;
+  if (IsFallbackBlock(block)) {
+    const bool isInScope = (gateThread.word & kGateFallbackBit) != 0;
+    if (isInScope || GateBeforeFree(call, block, caller)) GateFreeToFallback(block);
+    return;
+  }
   if (OnlyCounts(static_cast<GatePolicy>((gateThread.word >> kGateFreeShift) & 0xFF))) {
     AddOwn(CurrentTally().frees, 1);
     return FreePlain(block);
@@ -178,6 +210,7 @@ void FreeGated(GateCall call, void* block, const void* caller) noexcept {
 }
 
 void* NewGated(GateCall call, std::size_t sizeBytes, std::size_t alignment, const void* caller) {
+  if (void* const block = GateAllocateFromFallback(sizeBytes, alignment); block != nullptr) return block;
   if (!GateBeforeAllocate(call, sizeBytes, caller)) {
 #if defined(__cpp_exceptions)
     // The exception itself comes from the C++ library's emergency pool: its malloc is denied too.
@@ -200,6 +233,7 @@ void* NewGated(GateCall call, std::size_t sizeBytes, std::size_t alignment, cons
 
 void* NewNothrowGated(GateCall call, std::size_t sizeBytes, std::size_t alignment,
                       const void* caller) noexcept {
+  if (void* const block = GateAllocateFromFallback(sizeBytes, alignment); block != nullptr) return block;
   if (!GateBeforeAllocate(call, sizeBytes, caller)) return nullptr;
   void* block = nullptr;
 #if defined(__cpp_exceptions)

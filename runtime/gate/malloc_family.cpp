@@ -103,6 +103,10 @@ void* pvalloc(std::size_t size) noexcept {
 
 std::size_t malloc_usable_size(void* block) noexcept {
   if (block == nullptr) return 0;
+  if (!stadial::gate::IsHinted(block)) {
+    if (const std::size_t bytes = stadial::runtime::detail::GateFallbackBlockBytes(block); bytes != 0)
+      return bytes;
+  }
   return stadial::gate::IsBackendBlock(block) ? mi_usable_size(block)
                                               : stadial::gate::UsableSizeForeign(block);
 }

@@ -33,7 +33,48 @@ void RaiseTo(std::atomic<Value>& peak, Value value) noexcept {
   }
 }
 
+// Heaps whose blocks may come back through free: those of sites that a scope was opened for. Null: free.
+constexpr std::size_t kScopedHeapsMax = 16;
+constinit std::atomic<const arenas::FallbackHeap*> scopedHeaps[kScopedHeapsMax] = {};
+
+bool LiesInAScopedHeap(const void* block) noexcept {
+  return std::any_of(std::begin(scopedHeaps), std::end(scopedHeaps), [=](const auto& entry) noexcept {
+    const arenas::FallbackHeap* const heap = entry.load(std::memory_order_acquire);
+    return heap != nullptr && heap->Contains(block);
+  });
+}
+
+void RememberScopedHeap(const arenas::FallbackHeap* heap) noexcept {
+  for (auto& entry : scopedHeaps) {
+    const arenas::FallbackHeap* seen = entry.load(std::memory_order_acquire);
+    if (seen == heap) return;
+    if (seen == nullptr &&
+        (entry.compare_exchange_strong(seen, heap, std::memory_order_acq_rel) || seen == heap))
+      return;
+  }
+  STADIAL_ASSERT_ALWAYS(false, "FallbackScopes are open over more heaps than kScopedHeapsMax");
+}
+
 }  // namespace
+
+std::atomic<std::uint64_t>* FallbackSite::CauseToRefuse(std::size_t sizeBytes) noexcept {
+  if (heap_ == nullptr || sizeBytes > budgetBytes_) return &refusedByBudget_;
+  if (ownerThread_ != &detail::gateThread) return &refusedByThread_;
+  // Only the owning thread gets here, so load and add need not be one step; frees on other threads only
+  // lower it.
+  if (bytes_.load(std::memory_order_relaxed) > budgetBytes_ - sizeBytes) return &refusedByBudget_;
+  if (countPerFrameMax_ != 0 && allocationsThisFrame_.load(std::memory_order_relaxed) >= countPerFrameMax_)
+    return &refusedByFrame_;
+  return nullptr;
+}
+
+void FallbackSite::NoteServed(std::size_t sizeBytes) noexcept {
+  RaiseTo(peakBytes_, bytes_.fetch_add(sizeBytes, std::memory_order_relaxed) + sizeBytes);
+  allocations_.fetch_add(1, std::memory_order_relaxed);
+  const std::uint32_t thisFrame = allocationsThisFrame_.load(std::memory_order_relaxed) + 1;
+  allocationsThisFrame_.store(thisFrame, std::memory_order_relaxed);
+  RaiseTo(allocationsInWorstFrame_, thisFrame);
+}
 
 void* FallbackSite::TryAllocate(std::size_t sizeBytes, std::size_t alignment) noexcept {
   const auto refuse = [](std::atomic<std::uint64_t>& cause) noexcept -> void* {
@@ -42,29 +83,22 @@ void* FallbackSite::TryAllocate(std::size_t sizeBytes, std::size_t alignment) no
   };
   sizeBytes = std::max<std::size_t>(sizeBytes, 1);
   alignment = std::max(alignment, kPrefixBytes);
-  if (heap_ == nullptr || sizeBytes > budgetBytes_) return refuse(refusedByBudget_);
   if (alignment > arenas::FallbackHeap::kAlignmentMax) return refuse(refusedByHeap_);
-  if (ownerThread_ != &detail::gateThread) return refuse(refusedByThread_);
-
-  // Only the owning thread gets here, so load and add need not be one step; frees on other threads only
-  // lower it.
-  const std::uint64_t live = bytes_.load(std::memory_order_relaxed);
-  if (live > budgetBytes_ - sizeBytes) return refuse(refusedByBudget_);
-  const std::uint32_t thisFrame = allocationsThisFrame_.load(std::memory_order_relaxed);
-  if (countPerFrameMax_ != 0 && thisFrame >= countPerFrameMax_) return refuse(refusedByFrame_);
+  if (auto* const cause = CauseToRefuse(sizeBytes); cause != nullptr) return refuse(*cause);
 
   // The prefix takes one alignment unit, so that the block behind it is aligned.
   auto* const start = static_cast<std::byte*>(heap_->TryAllocate(alignment + sizeBytes, alignment));
   if (start == nullptr) return refuse(refusedByHeap_);
   void* const block = start + alignment;
   *PrefixOf(block) = {this, static_cast<std::uint32_t>(alignment), kLiveMark};
-
-  RaiseTo(peakBytes_, bytes_.fetch_add(sizeBytes, std::memory_order_relaxed) + sizeBytes);
-  allocations_.fetch_add(1, std::memory_order_relaxed);
-  allocationsThisFrame_.store(thisFrame + 1, std::memory_order_relaxed);
-  RaiseTo(allocationsInWorstFrame_, thisFrame + 1);
+  NoteServed(sizeBytes);
   NoteAllocation(AllocationSource::Fallback, sizeBytes);
   return block;
+}
+
+std::size_t FallbackSite::BlockBytes(const void* block) const noexcept {
+  const BlockPrefix& prefix = *PrefixOf(const_cast<void*>(block));
+  return heap_->SizeOf(static_cast<const std::byte*>(block) - prefix.offsetBytes) - prefix.offsetBytes;
 }
 
 void FallbackSite::Free(void* block) noexcept {
@@ -77,7 +111,7 @@ void FallbackSite::Free(void* block) noexcept {
   STADIAL_ASSERT_COMPARE_ALWAYS(prefix->site, ==, static_cast<const FallbackSite*>(this),
                                 "the block belongs to another fallback site");
   std::byte* const start = static_cast<std::byte*>(block) - prefix->offsetBytes;
-  const std::size_t sizeBytes = heap_->SizeOf(start) - prefix->offsetBytes;
+  const std::size_t sizeBytes = BlockBytes(block);
   prefix->mark = kFreedMark;
   bytes_.fetch_sub(sizeBytes, std::memory_order_relaxed);
   frees_.fetch_add(1, std::memory_order_relaxed);
@@ -149,6 +183,59 @@ Result<FallbackSite*> FallbackRegistry::Register(const char* name, const char* o
 void FallbackRegistry::BeginFrame() noexcept {
   for (FallbackSite& site : Sites()) site.allocationsThisFrame_.store(0, std::memory_order_relaxed);
 }
+
+void FallbackRegistry::Close() noexcept {
+  for (auto& entry : scopedHeaps) {
+    const arenas::FallbackHeap* expected = &heap_;
+    entry.compare_exchange_strong(expected, nullptr, std::memory_order_acq_rel);
+  }
+}
+
+FallbackScope::FallbackScope(FallbackSite& site) noexcept
+    : previousWord_(detail::gateThread.word), previousSite_(detail::gateThread.fallback) {
+  if (site.heap_ != nullptr) RememberScopedHeap(site.heap_);
+  detail::gateThread.fallback = &site;
+  detail::gateThread.word |= detail::kGateFallbackBit;
+  detail::GateCompilerBarrier();
+}
+
+namespace detail {
+namespace {
+
+// The heap underneath is mimalloc's own and does not pass the gate; what the site asserts may print.
+bool StandsInAScope() noexcept {
+  return (gateThread.word & (kGateFallbackBit | kGateBusyBit | kGateDriverBit)) == kGateFallbackBit;
+}
+
+}  // namespace
+
+void* GateAllocateFromFallback(std::size_t sizeBytes, std::size_t alignment) noexcept {
+  return StandsInAScope() ? gateThread.fallback->TryAllocate(sizeBytes, alignment) : nullptr;
+}
+
+std::size_t GateFallbackBlockBytes(const void* block) noexcept {
+  if (block == nullptr || !LiesInAScopedHeap(block)) return 0;
+  const BlockPrefix& prefix = *PrefixOf(const_cast<void*>(block));
+  if (prefix.mark != kLiveMark) return 0;
+  return prefix.site->BlockBytes(block);
+}
+
+void GateFreeToFallback(void* block) noexcept {
+  const_cast<FallbackSite*>(PrefixOf(block)->site)->Free(block);
+}
+
+bool GateChargeFallback(std::size_t sizeBytes) noexcept {
+  if (!StandsInAScope()) return false;
+  FallbackSite& site = *gateThread.fallback;
+  if (auto* const cause = site.CauseToRefuse(sizeBytes); cause != nullptr) {
+    cause->fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  site.NoteServed(0);
+  return true;
+}
+
+}  // namespace detail
 
 FallbackSite* FallbackRegistry::Find(const char* name) noexcept {
   const auto sites = Sites();

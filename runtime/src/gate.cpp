@@ -140,6 +140,8 @@ const char* ToString(GateCall call) noexcept {
 bool GateBeforeAllocate(GateCall call, std::size_t sizeBytes, const void* caller) noexcept {
   const GateThreadState& thread = gateThread;
   if ((thread.word & kGateBusyBit) != 0) return true;
+  const bool isHook = call == GateCall::Hook || call == GateCall::Sanitizer;
+  if (isHook && (thread.word & kGateFallbackBit) != 0 && GateChargeFallback(sizeBytes)) return true;
   const auto policy = static_cast<GatePolicy>(thread.word & 0xFF);
   if (policy == GatePolicy::Allow || (thread.word & kGateDriverBit) != 0) {
     CountForeign(thread, false, sizeBytes);
@@ -155,6 +157,9 @@ bool GateBeforeAllocate(GateCall call, std::size_t sizeBytes, const void* caller
 bool GateBeforeFree(GateCall call, void* block, const void* caller) noexcept {
   const GateThreadState& thread = gateThread;
   if ((thread.word & kGateBusyBit) != 0) return true;
+  if (call == GateCall::Hook || call == GateCall::Sanitizer) {
+    if ((thread.word & (kGateFallbackBit | kGateDriverBit)) == kGateFallbackBit) return true;
+  }
   const auto policy = static_cast<GatePolicy>((thread.word >> kGateFreeShift) & 0xFF);
   if (policy == GatePolicy::Allow || (thread.word & kGateDriverBit) != 0) {
     CountForeign(thread, true, 0);

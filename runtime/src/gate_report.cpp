@@ -5,6 +5,7 @@
 #include "gate_counters.h"
 #include "gate_stack.h"
 #include "gate_text.h"
+#include "stadial/runtime/designated_fallback.h"
 
 namespace stadial::runtime::detail {
 namespace {
@@ -51,6 +52,8 @@ void PrintGateViolation(const GateViolation& violation) noexcept {
     text.Append(", frame ").AppendDecimal(frame);
   text.Append(", component '").Append(gateThread.component).Append("'");
   if (gateThread.driverEntryPoint != nullptr) text.Append(", inside ").Append(gateThread.driverEntryPoint);
+  if (gateThread.fallback != nullptr && !violation.isFree)
+    text.Append(", refused by fallback site '").Append(gateThread.fallback->Name()).Append("'");
   text.Append("; policy ").Append(ToString(violation.policy));
   text.Append(": ").Append(Consequence(violation)).Append("\n");
   if (violation.note != nullptr) text.Append("  note: ").Append(violation.note).Append("\n");

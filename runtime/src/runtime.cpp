@@ -360,6 +360,7 @@ void RuntimeDeleter::operator()(Runtime* runtime) const noexcept {
   state.witness.Reset();
   state.deferred.Reset();
   state.events.Reset();
+  if (state.fallbacks != nullptr) state.fallbacks->Close();
   if (state.fallbackHeap != nullptr) {
     if (const std::size_t leaked = state.fallbackHeap->Close(); leaked != 0) {
       state.options.log.Format(LogLevel::Warning,

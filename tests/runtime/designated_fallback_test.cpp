@@ -1,13 +1,17 @@
 #include "stadial/runtime/designated_fallback.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
+#include <cstring>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "gate/gate_forms.h"
 #include "stadial/arenas/region.h"
 #include "stadial/runtime/kernel_witness.h"
 #include "test_support.h"
@@ -38,6 +42,7 @@ class DesignatedFallback : public ::testing::Test {
     registry_ = registry.Value();
   }
   void TearDown() override {
+    if (registry_ != nullptr) registry_->Close();
     if (heap_ != nullptr) {
       EXPECT_EQ(heap_->Close(), 0u) << "blocks leaked";
     }
@@ -257,6 +262,154 @@ TEST_F(DesignatedFallbackDeathTest, R6_WrongFreesAreAssertions) {
       },
       "assertion failed");
   one.Free(block);
+}
+
+// malloc and new of a scope come from its site.
+class FallbackScopes : public DesignatedFallback {
+ protected:
+  void SetUp() override {
+    STADIAL_ASSERT_ARMED();
+    if (!GateCanDeny()) GTEST_SKIP() << "a sanitizer's hook cannot choose where memory comes from";
+    DesignatedFallback::SetUp();
+  }
+};
+
+TEST_F(FallbackScopes, R6_EveryFormIsServedBySiteAndNotByTheGate) {
+  FallbackSite& site = Site("library", 1_MiB);
+  const GateThreadCounters before = CurrentThreadCounters();
+  std::uint64_t forms = 0;
+  for (const AllocateForm& form : kAllocateForms) {
+    const GateScope frame(GatePolicy::Trap, GatePolicy::Trap, Phase::Frame, "frame");
+    const FallbackScope scope(site);
+    void* const block = Escape(form.allocate());
+    ++forms;
+    EXPECT_TRUE(heap_->Contains(block)) << form.name;
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block) % form.alignment, 0u) << form.name;
+    EXPECT_EQ(::malloc_usable_size(block), form.bytes) << form.name;
+    std::memset(block, 0x5A, form.bytes);
+    form.release(block);
+  }
+  EXPECT_EQ(CurrentThreadCounters().allocations, before.allocations);
+  EXPECT_EQ(CurrentThreadCounters().frees, before.frees);
+  EXPECT_EQ(site.Stats().allocations, forms);
+  EXPECT_EQ(site.Stats().frees, forms);
+  EXPECT_EQ(site.Stats().bytes, 0u);
+}
+
+TEST_F(FallbackScopes, R6_BeyondEitherBudgetThePolicyDecides) {
+  FallbackSite& site = Site("library", 1000, 3);
+  void* blocks[3];
+  const GateThreadCounters before = CurrentThreadCounters();
+  {
+    const GateScope frame(GatePolicy::Deny, GatePolicy::Deny, Phase::Frame, "frame");
+    const FallbackScope scope(site);
+    EXPECT_EQ(Escape(std::malloc(1001)), nullptr);
+    for (void*& block : blocks) block = Escape(std::malloc(100));
+    EXPECT_EQ(Escape(std::malloc(100)), nullptr);
+    bool isCaught = false;
+    try {
+      Escape(::operator new(100));
+    } catch (const std::bad_alloc&) {
+      isCaught = true;
+    }
+    EXPECT_TRUE(isCaught);
+    registry_->BeginFrame();
+    std::free(blocks[0]);
+    blocks[0] = Escape(std::malloc(100));
+  }
+  for (void* const block : blocks) EXPECT_TRUE(heap_->Contains(block));
+  EXPECT_EQ(site.Stats().refusedByBudget, 1u);
+  EXPECT_GE(site.Stats().refusedByFrame, 2u) << "the malloc, the new, and what throwing asks for";
+  EXPECT_EQ(CurrentThreadCounters().denied - before.denied, site.Stats().refused);
+  for (void* const block : blocks) std::free(block);
+  EXPECT_EQ(site.Stats().bytes, 0u);
+}
+
+TEST_F(FallbackScopes, R7_BlocksMayBeFreedElsewhereByThePolicyThere) {
+  FallbackSite& site = Site("library", 1_MiB);
+  std::vector<void*> blocks;
+  blocks.reserve(3);
+  {
+    const FallbackScope scope(site);
+    for (int i = 0; i < 3; ++i) blocks.push_back(Escape(std::malloc(50)));
+  }
+  {
+    const CountedScope counted;
+    std::free(blocks[0]);
+    EXPECT_EQ(counted.Frees(), 1u);
+  }
+  {
+    const GateScope deny(GatePolicy::Deny, GatePolicy::Deny, Phase::Frame, "frame");
+    std::free(blocks[1]);
+  }
+  EXPECT_EQ(site.Stats().frees, 1u) << "the denied one is still live";
+  std::thread([&] {
+    std::free(blocks[1]);
+    ::operator delete(blocks[2]);
+  }).join();
+  EXPECT_EQ(site.Stats().frees, 3u);
+}
+
+TEST_F(FallbackScopes, R6_ReallocMovesInWithinAndOut) {
+  FallbackSite& site = Site("library", 1_MiB);
+  auto* block = static_cast<char*>(Escape(std::malloc(100)));
+  std::memset(block, 'a', 100);
+  {
+    const GateScope frame(GatePolicy::Trap, GatePolicy::Allow, Phase::Frame, "frame");
+    const FallbackScope scope(site);
+    block = static_cast<char*>(Escape(std::realloc(block, 5000)));
+    EXPECT_TRUE(heap_->Contains(block));
+    block = static_cast<char*>(Escape(std::realloc(block, 200)));
+    EXPECT_TRUE(heap_->Contains(block));
+  }
+  block = static_cast<char*>(Escape(std::realloc(block, 300)));
+  EXPECT_FALSE(heap_->Contains(block));
+  EXPECT_EQ(std::string(block, 100), std::string(100, 'a'));
+  std::free(block);
+  EXPECT_EQ(site.Stats().bytes, 0u);
+  EXPECT_EQ(site.Stats().allocations, 2u);
+}
+
+TEST_F(FallbackScopes, R6_OnAnotherThreadTheSiteServesNothing) {
+  FallbackSite& site = Site("library", 1_MiB);
+  bool isOurs = true;
+  std::thread([&] {
+    const FallbackScope scope(site);
+    void* const block = Escape(std::malloc(100));
+    isOurs = heap_->Contains(block);
+    std::free(block);
+  }).join();
+  EXPECT_FALSE(isOurs);
+  EXPECT_EQ(site.Stats().refusedByThread, 1u);
+}
+
+TEST_F(FallbackScopes, R6_ATrapNamesTheSiteThatRefused) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  FallbackSite& site = Site("shader cache", 10);
+  EXPECT_DEATH(
+      {
+        const GateScope frame(GatePolicy::Trap, GatePolicy::Trap, Phase::Frame, "frame");
+        const FallbackScope scope(site);
+        Escape(std::malloc(11));
+      },
+      "gate trap: malloc of 11 B .*refused by fallback site 'shader cache'; policy Trap");
+}
+
+TEST_F(DesignatedFallback, R6_WhereMemoryIsNotOursToChooseTheSiteCountsIt) {
+  FallbackSite& site = Site("library", 1000, 2);
+  const GateThreadCounters before = CurrentThreadCounters();
+  {
+    const GateScope frame(GatePolicy::Deny, GatePolicy::Deny, Phase::Frame, "frame");
+    const FallbackScope scope(site);
+    EXPECT_FALSE(GateOnAllocate(1001));
+    EXPECT_TRUE(GateOnAllocate(1000));
+    EXPECT_TRUE(GateOnFree(&site));
+    EXPECT_TRUE(GateOnAllocate(1000));
+    EXPECT_FALSE(GateOnAllocate(1)) << "the frame's count is used up";
+  }
+  EXPECT_EQ(site.Stats().allocations, 2u);
+  EXPECT_EQ(site.Stats().refused, 2u);
+  EXPECT_EQ(CurrentThreadCounters().denied - before.denied, 2u);
 }
 
 }  // namespace

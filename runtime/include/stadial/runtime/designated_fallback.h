@@ -1,7 +1,8 @@
 // Designated fallbacks (R6): the only places where a frame may take memory that was not sized before it.
 // Each is a named, registered site with an owner, a byte budget and a limit per frame; it is served from the
 // Fallback segment (a mimalloc heap confined to it), counted, and reported. Nothing here passes the gate:
-// the memory is ours already.
+// the memory is ours already. A site is asked by name (TryAllocate), or stands in for malloc and new where
+// code takes no allocator (FallbackScope).
 //
 // The six questions. A site grows: never; the registry holds what Create was given. Exhaustion: TryAllocate
 // returns null and counts the refusal, with its cause, when the site's budget, its allowance for this frame
@@ -19,6 +20,7 @@
 #include "stadial/arenas/arena.h"
 #include "stadial/arenas/fallback_heap.h"
 #include "stadial/arenas/result.h"
+#include "stadial/runtime/gate_state.h"
 
 namespace stadial::runtime {
 
@@ -55,6 +57,9 @@ class FallbackSite {
   // free: assertion.
   void Free(void* block) noexcept;
 
+  // As asked for. A live block of this site.
+  std::size_t BlockBytes(const void* block) const noexcept;
+
   FallbackSiteStats Stats() const noexcept;
   const char* Name() const noexcept { return name_; }
   const char* Owner() const noexcept { return owner_; }
@@ -63,6 +68,12 @@ class FallbackSite {
 
  private:
   friend class FallbackRegistry;
+  friend class FallbackScope;
+  friend void* detail::GateAllocateFromFallback(std::size_t, std::size_t) noexcept;
+  friend bool detail::GateChargeFallback(std::size_t) noexcept;
+  // Null: within the budgets. Otherwise the counter of the cause.
+  std::atomic<std::uint64_t>* CauseToRefuse(std::size_t sizeBytes) noexcept;
+  void NoteServed(std::size_t sizeBytes) noexcept;
   const char* name_;
   const char* owner_;
   std::size_t budgetBytes_;
@@ -79,6 +90,31 @@ class FallbackSite {
   std::atomic<std::uint64_t> refusedByThread_{0};
   std::atomic<std::uint32_t> allocationsThisFrame_{0};
   std::atomic<std::uint32_t> allocationsInWorstFrame_{0};
+};
+
+// While it lives, malloc, new and free of the calling thread are the site's: allocations come from its budget
+// in the Fallback segment, whatever the gate's policy; beyond either budget (bytes, count per frame) they are
+// refused by the site and meet the policy. For library code that must allocate inside a frame and takes no
+// allocator. Blocks of a site may be freed in a scope, or anywhere where the policy lets a free pass, by any
+// thread, with free or delete. Nests; a GateScope inside hides it. Only on the heap's owning thread does the
+// site serve.
+//
+// Under a sanitizer, and in a game with its own malloc, the memory comes from there: the site only counts it,
+// as served and not as bytes held, and refuses a block beyond its budget.
+class [[nodiscard]] FallbackScope {
+ public:
+  explicit FallbackScope(FallbackSite& site) noexcept;
+  ~FallbackScope() {
+    detail::GateCompilerBarrier();
+    detail::gateThread.word = previousWord_;
+    detail::gateThread.fallback = previousSite_;
+  }
+  FallbackScope(const FallbackScope&) = delete;
+  FallbackScope& operator=(const FallbackScope&) = delete;
+
+ private:
+  std::uint64_t previousWord_;
+  FallbackSite* previousSite_;
 };
 
 // The table of all sites, over one heap. Lives in Setup memory.
@@ -98,6 +134,10 @@ class FallbackRegistry {
   // Called when Setup ends; Register then refuses.
   void Seal() noexcept { sealed_ = true; }
   bool IsSealed() const noexcept { return sealed_; }
+
+  // Before the heap closes, if a FallbackScope was ever opened: the gate forgets the heap's blocks.
+  // Idempotent.
+  void Close() noexcept;
 
   // Gives every site its allowance for the new frame.
   void BeginFrame() noexcept;

@@ -10,6 +10,8 @@
 
 namespace stadial::runtime {
 
+class FallbackSite;
+
 // What happens to an allocation, or to a free, on a thread that stands inside a GateScope.
 enum class GatePolicy : std::uint8_t {
   Allow,   // served, not counted
@@ -47,11 +49,13 @@ struct GateTally {
 struct GateThreadSlot;
 
 // `word` packs what a scope saves and restores in one move: allocate policy (bits 0-7), free policy (8-15),
-// inside a driver call (16), inside the gate's own code (17), phase (32-39). The low half is zero exactly
+// inside a driver call (16), inside the gate's own code (17), inside a
+// FallbackScope (18), phase (32-39). The low half is zero exactly
 // when the thread has nothing for the gate to do.
 inline constexpr std::uint64_t kGateFreeShift = 8;
 inline constexpr std::uint64_t kGateDriverBit = std::uint64_t{1} << 16;
 inline constexpr std::uint64_t kGateBusyBit = std::uint64_t{1} << 17;
+inline constexpr std::uint64_t kGateFallbackBit = std::uint64_t{1} << 18;
 inline constexpr std::uint64_t kGatePhaseShift = 32;
 inline constexpr std::uint64_t kGatePhaseMask = std::uint64_t{0xFF} << kGatePhaseShift;
 
@@ -61,6 +65,7 @@ struct GateThreadState {
   const char* driverEntryPoint = nullptr;  // of the innermost driver call; null outside of one
   std::uint64_t wordOutsideDriver = 0;     // the thread's own policies, while it is inside a driver call
   GateThreadSlot* slot = nullptr;          // null on unregistered threads
+  FallbackSite* fallback = nullptr;        // of the innermost FallbackScope
   std::uint64_t lastReportFrame = 0;       // reports are limited per frame
   std::uint32_t reportsInFrame = 0;
   std::uint32_t registrations = 0;  // nesting depth of ThreadRegistration
@@ -122,6 +127,15 @@ const char* ToString(GateCall call) noexcept;
 bool GateBeforeAllocate(GateCall call, std::size_t sizeBytes, const void* caller) noexcept;
 void GateAfterAllocate(GateCall call, void* block, std::size_t sizeBytes, const void* caller) noexcept;
 bool GateBeforeFree(GateCall call, void* block, const void* caller) noexcept;
+// Designated fallbacks. Null: the thread stands in no FallbackScope, or its site refuses. Blocks of sites are
+// told by their addresses: GateFallbackBlockBytes is 0 for every other block, and GateFreeToFallback asserts
+// on one.
+void* GateAllocateFromFallback(std::size_t sizeBytes, std::size_t alignment) noexcept;
+std::size_t GateFallbackBlockBytes(const void* block) noexcept;
+void GateFreeToFallback(void* block) noexcept;
+// Where the memory is not the gate's to choose (hooks): may the site take this much more? Counted as served.
+bool GateChargeFallback(std::size_t sizeBytes) noexcept;
+
 // A throwing operator new was refused in a program without exceptions: says so and aborts.
 [[noreturn]] void GateAbortDeniedNew(GateCall call, std::size_t sizeBytes) noexcept;
 
