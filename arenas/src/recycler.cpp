@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <new>
 
 #include "stadial/arenas/poison.h"
@@ -308,7 +309,7 @@ void Recycler::MergeQuick() noexcept {
 }
 
 void Recycler::Compact() noexcept {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(lock_);
   MergeQuick();
 }
 
@@ -355,13 +356,13 @@ void* Recycler::AllocateLocked(std::size_t sizeBytes, std::size_t alignment) noe
 }
 
 void* Recycler::Allocate(std::size_t sizeBytes, std::size_t alignment) noexcept {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(lock_);
   return AllocateLocked(sizeBytes, alignment);
 }
 
 void Recycler::Free(void* memory) noexcept {
   if (memory == nullptr) return;
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(lock_);
   Header* const header = LiveHeader(memory, "Free");
   ++stats_.frees;
   --stats_.liveBlocks;
@@ -383,7 +384,7 @@ void* Recycler::Reallocate(void* memory, std::size_t sizeBytes, std::size_t alig
   }
   std::size_t oldBytes = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     Header* const header = LiveHeader(memory, "Reallocate");
     oldBytes = header->RequestedBytes();
     const bool aligned = (reinterpret_cast<std::uintptr_t>(memory) & (alignment - 1)) == 0;
@@ -405,30 +406,30 @@ void* Recycler::Reallocate(void* memory, std::size_t sizeBytes, std::size_t alig
 }
 
 std::size_t Recycler::SizeOf(const void* memory) const noexcept {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(lock_);
   return LiveHeader(memory, "SizeOf")->RequestedBytes();
 }
 
 void Recycler::Seal(std::size_t headroomBytes) noexcept {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(lock_);
   sealed_ = true;
   headroomUnits_ = static_cast<std::uint32_t>(
       std::min<std::size_t>(headroomBytes / kUnitBytes, std::size_t{unitCount_} - carvedUnits_));
 }
 
 void Recycler::Unseal() noexcept {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(lock_);
   sealed_ = false;
   headroomUnits_ = unitCount_ - carvedUnits_;
 }
 
 bool Recycler::IsSealed() const noexcept {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(lock_);
   return sealed_;
 }
 
 RecyclerStats Recycler::Stats() const noexcept {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(lock_);
   RecyclerStats stats = stats_;
   stats.headroomBytes = std::size_t{headroomUnits_} * kUnitBytes;
   return stats;

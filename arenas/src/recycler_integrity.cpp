@@ -1,9 +1,11 @@
 #include "recycler_block.h"
 
+#include <mutex>
+
 namespace stadial::arenas {
 
 std::uint64_t Recycler::CheckIntegrity() const noexcept {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(lock_);
   std::uint64_t blocks = 0;
   std::uint64_t liveBlocks = 0;
   std::uint64_t liveBytes = 0;

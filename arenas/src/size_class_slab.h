@@ -1,11 +1,20 @@
-// The records of a SizeClassHeap, shared by its operations and its integrity check.
+// The records of a SizeClassHeap, shared by its operations, its slabs and its integrity check.
+//
+// A small block is in one of three states: live; in the stack of a shard ("at hand"); or free in its slab,
+// with its bit set. In the last two its first word is its mark.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <utility>
 
+#include "abort_line.h"
+#include "stadial/arenas/poison.h"
 #include "stadial/arenas/size_class_heap.h"
 
 namespace stadial::arenas {
@@ -15,99 +24,204 @@ inline constexpr std::uint32_t kNoSlab = std::numeric_limits<std::uint32_t>::max
 inline constexpr std::size_t kSlabPayloadBytes = SizeClassHeap::kSlabBytes - 16;
 inline constexpr std::size_t kSlabBlocksMax = kSlabPayloadBytes / kSizeClassGranularityBytes;
 inline constexpr std::size_t kSlabWords = (kSlabBlocksMax + 63) / 64;
-// A block as one number: the record of its slab, and its position there.
-inline constexpr unsigned kBlockIndexBits = 11;
-static_assert(kSlabBlocksMax <= (std::size_t{1} << kBlockIndexBits));
-// Of each class a shard keeps up to so many freed blocks at hand, and hands the newest out first. Half of
-// them go to or come from the slabs at once, which is where the branches are that cannot be predicted.
-inline constexpr std::uint32_t kReadyMax = 32;
+static_assert(kSlabWords <= 32, "Slab::freeWords has a bit for every word");
+// Blocks are told by their distance from the first slab, in units.
+inline constexpr std::uint32_t kSlabUnits = SizeClassHeap::kSlabBytes / kSizeClassGranularityBytes;
 
-// One kSlabBytes of the memory. The tag is 0 while it is no slab; else it names shard and class, and only
-// under the lock of that shard may it change, or the rest be touched.
+// A stack holds so many blocks of its class, but for the largest classes no more than so many bytes. Half of
+// them go to or come from the depot at once: by then the others have been popped and pushed often, since what
+// a thread takes and gives back of a class goes up and down by far less than it sums up to.
+inline constexpr std::uint32_t kStackBlocksMax = 256;
+inline constexpr std::size_t kStackBytesMax = 16 * 1024;
+inline constexpr unsigned kSmallClasses = SizeClassOf(SizeClassHeap::kSmallBytesMax) + 1;
+// What a part of the memory holds that is no slab.
+inline constexpr std::uint8_t kNoClass = kSmallClasses;
+static_assert(kStackBytesMax / SizeClassHeap::kSmallBytesMax >= 2, "half a stack is at least one block");
+
+// What the hot path must know of a class: in one cache line.
+struct alignas(16) SmallClass {
+  // 2^32 / bytes, rounded up: a multiplication by it divides offsets below kSlabBytes exactly, the quotient
+  // above and the remainder, as a fraction of 2^32 / bytes, below bit 32.
+  std::uint32_t reciprocal;
+  std::uint16_t bytes;
+  std::uint16_t lastOffset;  // in a slab, of the last block
+  std::uint16_t slabBlocks;
+  std::uint16_t stackStart;  // its stack among those of a shard: the first place, behind a null
+  std::uint16_t stackEnd;    // and one past the last
+
+  constexpr std::uint32_t StackBlocks() const noexcept { return std::uint32_t{stackEnd} - stackStart; }
+};
+static_assert(sizeof(SmallClass) == 16);
+// That of kNoClass, all zeros, stands behind them: no address passes its test.
+constexpr auto kSmall = [] {
+  std::array<SmallClass, kSmallClasses + 1> classes{};
+  std::size_t start = 1;
+  for (unsigned sizeClass = 0; sizeClass < kSmallClasses; ++sizeClass) {
+    const std::size_t bytes = SizeClassBytes(sizeClass);
+    const std::size_t blocks = kSlabPayloadBytes / bytes;
+    const std::size_t end = start + std::min<std::size_t>(kStackBlocksMax, kStackBytesMax / bytes);
+    classes[sizeClass] = {
+        .reciprocal = static_cast<std::uint32_t>(((std::uint64_t{1} << 32) + bytes - 1) / bytes),
+        .bytes = static_cast<std::uint16_t>(bytes),
+        .lastOffset = static_cast<std::uint16_t>((blocks - 1) * bytes),
+        .slabBlocks = static_cast<std::uint16_t>(blocks),
+        .stackStart = static_cast<std::uint16_t>(start),
+        .stackEnd = static_cast<std::uint16_t>(end)};
+    start = end + 1;
+  }
+  return classes;
+}();
+inline constexpr std::size_t kStackPlaces = kSmall[kSmallClasses - 1].stackEnd;
+// The errors: e = reciprocal * bytes - 2^32 < bytes, and an offset below kSlabBytes adds e * offset / bytes
+// to the fraction, which must stay below one step of it.
+static_assert(SizeClassHeap::kSlabBytes * SizeClassHeap::kSmallBytesMax < (std::uint64_t{1} << 32));
+// The class of so many times 16 B.
+constexpr auto kClassOfUnits = [] {
+  std::array<std::uint8_t, SizeClassHeap::kSmallBytesMax / kSizeClassGranularityBytes + 1> classes{};
+  for (std::size_t units = 0; units < classes.size(); ++units) {
+    classes[units] = static_cast<std::uint8_t>(SizeClassOf(units * kSizeClassGranularityBytes));
+  }
+  return classes;
+}();
+
+inline std::uintptr_t AddressOf(const void* memory) noexcept {
+  return reinterpret_cast<std::uintptr_t>(memory);
+}
+
+// --- the mark of a free block ---
+
+// No pointer and no small number; a block copied elsewhere does not carry a valid mark there.
+inline std::uint64_t MarkOf(const void* memory) noexcept {
+  constexpr std::uint64_t kFreeMark = 0xf4ee'b10c'f4ee'b10c;
+  return kFreeMark ^ AddressOf(memory);
+}
+// Opens the word in builds that look on; what the owner left there may be uninitialised.
+inline bool IsMarked(const void* memory) noexcept {
+  LiftPoison(memory, sizeof(std::uint64_t));
+  std::uint64_t word = 0;
+  std::memcpy(&word, memory, sizeof word);
+  return word == MarkOf(memory);
+}
+inline void SetMark(void* memory) noexcept {
+  LiftPoison(memory, sizeof(std::uint64_t));
+  const std::uint64_t mark = MarkOf(memory);
+  std::memcpy(memory, &mark, sizeof mark);
+  PoisonFresh(memory, sizeof mark);
+}
+inline void ClearMark(void* memory) noexcept {
+  LiftPoison(memory, sizeof(std::uint64_t));
+  constexpr std::uint64_t kNothing = 0;
+  std::memcpy(memory, &kNothing, sizeof kNothing);
+}
+
+// --- records ---
+
+// One kSlabBytes of the memory. In use under the lock of the depot of its class.
 struct alignas(64) SizeClassHeap::Slab {
-  std::atomic<std::uint32_t> tag{0};
-  std::uint32_t freeBlocks = 0;
-  std::uint32_t blockCount = 0;
-  std::uint32_t next = kNoSlab;  // in the ring of the slabs of its shard and class that have a free block
+  std::uint32_t next = kNoSlab;  // in the ring of the slabs of its class that have a free block
   std::uint32_t previous = kNoSlab;
+  std::uint32_t freeBlocks = 0;
   std::uint32_t freeWords = 0;  // bit w: free[w] is not 0
   std::uint64_t free[kSlabWords] = {};
-  std::uint64_t live[kSlabWords] = {};  // blocks at hand in the shard are neither live nor free
-
-  static constexpr std::uint32_t MakeTag(std::uint32_t shard, unsigned sizeClass) noexcept {
-    return (shard + 1) << 8 | sizeClass;
-  }
-  static constexpr std::uint32_t ShardOf(std::uint32_t tag) noexcept { return (tag >> 8) - 1; }
-  static constexpr unsigned ClassOf(std::uint32_t tag) noexcept { return tag & 0xff; }
-  bool IsEmpty() const noexcept { return freeBlocks == blockCount; }
 };
 
-// Taking it is one atomic exchange and giving it back a plain store, half of what a std::mutex costs. It is
-// held for some ten nanoseconds, so waiting is spinning; only when its holder was preempted does a waiter
-// sleep, which lets a holder of lower priority run.
-class ShardLock {
- public:
-  void lock() noexcept {
-    if (taken_.exchange(true, std::memory_order_acquire)) [[unlikely]]
-      Wait();
+struct alignas(64) SizeClassHeap::Depot {
+  mutable ShortLock lock;
+  std::uint32_t partial = kNoSlab;  // first of the slabs with a free block, which hang in a ring
+  std::uint32_t emptySlabs = 0;
+  std::uint32_t slabs = 0;
+  std::uint64_t slabsMade = 0;
+  std::uint64_t handedOut = 0;  // blocks live or at hand
+};
+
+// Cache lines of its own, so that threads with different shards share none. Written by one thread at a time,
+// and the words read by Stats from any.
+struct alignas(128) SizeClassHeap::Shard {
+  // Of each class the place where the next freed block goes (the low bits) and how many were allocated here
+  // (the rest), so that a pop is one addition to one word.
+  static constexpr unsigned kPlaceBits = 16;
+  static constexpr std::uint64_t kPlaceMask = (std::uint64_t{1} << kPlaceBits) - 1;
+  static constexpr std::uint64_t kPopped = (std::uint64_t{1} << kPlaceBits) - 1;
+  static constexpr std::uint64_t kPushed = 1;
+  static_assert(kStackPlaces <= kPlaceMask);
+
+  constexpr explicit Shard(bool isOpen = true) noexcept
+      : Shard(isOpen, std::make_index_sequence<kClasses>()) {}
+  std::uint32_t Count(unsigned sizeClass) const noexcept {
+    const std::uint64_t word = words[sizeClass].load(std::memory_order_relaxed);
+    return static_cast<std::uint32_t>(word & kPlaceMask) - kSmall[sizeClass].stackStart;
   }
-  void unlock() noexcept { taken_.store(false, std::memory_order_release); }
-  // For heaps of one thread, which take no lock: only in checked builds, to notice a second thread.
-  void Enter() noexcept {
-    STADIAL_ASSERT_FULL(!taken_.exchange(true, std::memory_order_acquire),
-                        "two threads are inside a heap made with oneThread");
+  std::uint64_t Allocations(unsigned sizeClass) const noexcept {
+    return words[sizeClass].load(std::memory_order_relaxed) >> kPlaceBits;
   }
-  void Leave() noexcept {
-#if STADIAL_ASSERT_LEVEL >= 2
-    unlock();
-#endif
+  void SetCount(unsigned sizeClass, std::uint32_t count) noexcept {
+    const std::uint64_t word = words[sizeClass].load(std::memory_order_relaxed);
+    words[sizeClass].store((word & ~kPlaceMask) | (kSmall[sizeClass].stackStart + count),
+                           std::memory_order_relaxed);
   }
+  void** Stack(unsigned sizeClass) noexcept { return places + kSmall[sizeClass].stackStart; }
+
+  std::atomic<std::uint64_t> words[kClasses];
+  // Blocks at hand, the newest of each stack last. A null before each ends it without a comparison.
+  void* places[kStackPlaces] = {};
+  ShortLock lock;  // of shared ones
+  bool isShared = false;
 
  private:
-  void Wait() noexcept;
-  std::atomic<bool> taken_{false};
-};
-
-// Cache lines of its own, so that threads on different shards share none.
-struct alignas(128) SizeClassHeap::Shard {
-  std::uint64_t LiveBlocks(unsigned sizeClass) const noexcept {
-    return handedOut[sizeClass] - readyCount[sizeClass];
-  }
-
-  mutable ShardLock lock;
-  std::uint32_t partial[kClasses];  // first of the slabs with a free block, which hang in a ring
-  std::uint8_t emptySlabs[kClasses] = {};
-  std::uint8_t readyCount[kClasses] = {};
-  std::uint64_t slabs = 0;
-  std::uint64_t slabsMade = 0;
-  std::uint64_t allocations =
-      0;  // the one count kept on the hot path; frees and bytes follow from the others
-  std::uint32_t handedOut[kClasses] = {};    // blocks live or at hand
-  std::uint32_t ready[kClasses][kReadyMax];  // blocks at hand, the newest last
+  template <std::size_t... Classes>
+  constexpr Shard(bool isOpen, std::index_sequence<Classes...>) noexcept
+      : words{(isOpen ? kSmall[Classes].stackStart : kSmall[Classes].stackEnd)...} {}
 };
 
 class SizeClassHeap::ShardGuard {
  public:
-  ShardGuard(const Shard& shard, bool oneThread) noexcept : lock_(shard.lock), oneThread_(oneThread) {
-    if (oneThread_) {
-      lock_.Enter();
-    } else {
-      lock_.lock();
-    }
+  explicit ShardGuard(Shard& shard) noexcept : shard_(shard) {
+    if (shard_.isShared) [[unlikely]]
+      shard_.lock.lock();
   }
   ~ShardGuard() {
-    if (oneThread_) {
-      lock_.Leave();
-    } else {
-      lock_.unlock();
-    }
+    if (shard_.isShared) [[unlikely]]
+      shard_.lock.unlock();
   }
   ShardGuard(const ShardGuard&) = delete;
   ShardGuard& operator=(const ShardGuard&) = delete;
 
  private:
-  ShardLock& lock_;
-  bool oneThread_;
+  Shard& shard_;
 };
+
+// In the functions that users call, and not in those that these call.
+class [[maybe_unused]] SizeClassHeap::OneThreadGuard {
+ public:
+#if STADIAL_ASSERT_LEVEL >= 2
+  explicit OneThreadGuard(const SizeClassHeap& heap) noexcept : heap_(heap) {
+    if (heap_.oneThread_ && !heap_.inside_.try_lock()) {
+      AbortWithLine("stadial: heap '%s': two threads are inside at once, but it was made with oneThread",
+                    heap_.name_);
+    }
+  }
+  ~OneThreadGuard() {
+    if (heap_.oneThread_) heap_.inside_.unlock();
+  }
+
+ private:
+  const SizeClassHeap& heap_;
+#else
+  explicit OneThreadGuard(const SizeClassHeap&) noexcept {}
+  ~OneThreadGuard() {}  // not trivial, so that no compiler calls the guard unused
+#endif
+
+ public:
+  OneThreadGuard(const OneThreadGuard&) = delete;
+  OneThreadGuard& operator=(const OneThreadGuard&) = delete;
+};
+
+inline std::uint32_t SizeClassHeap::UnitOf(const void* memory) const noexcept {
+  return static_cast<std::uint32_t>((AddressOf(memory) - AddressOf(firstSlab_)) / kSizeClassGranularityBytes);
+}
+
+inline std::byte* SizeClassHeap::AtUnit(std::uint32_t unit) const noexcept {
+  return firstSlab_ + std::size_t{unit} * kSizeClassGranularityBytes;
+}
 
 }  // namespace stadial::arenas

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "support/op_program.h"
+#include "support/segment_fixture.h"
 #include "support/system_probe.h"
 
 namespace stadial::arenas {
@@ -20,26 +21,11 @@ using testing::OpRandom;
 
 std::uintptr_t AddressOf(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer); }
 
-class RecyclerFixture {
+class RecyclerFixture : public testing::SegmentFixture {
  public:
   explicit RecyclerFixture(std::size_t bytes)
-      : region_(Make()), segment_(Open(bytes)), recycler("driver", *segment_) {}
-  Segment& GetSegment() { return *segment_; }
+      : SegmentFixture(bytes, "Driver"), recycler("driver", GetSegment()) {}
 
- private:
-  static Region Make() {
-    auto region = Region::Reserve({.sizeBytes = 1_GiB});
-    return std::move(region).Value();
-  }
-  Segment* Open(std::size_t bytes) {
-    Segment* const segment = *region_.AddSegment({.name = "Driver", .sizeBytes = bytes});
-    EXPECT_TRUE(segment->CommitAll());
-    return segment;
-  }
-  Region region_;
-  Segment* segment_;
-
- public:
   Recycler recycler;
 };
 

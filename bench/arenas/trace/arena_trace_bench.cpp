@@ -1,10 +1,10 @@
 // Recorded traces on memory of the region, in three ways:
 //
-//   arenas           blocks that die in their frame in the frame's arena, the rest in a recycler: what a
-//                    program gains that was written with arenas (trace_file.h knows which block is which, by
-//                    hindsight);
-//   recycler         every block in a recycler: what a program gains that is only given another malloc;
-//   size_class_heap  the same in a size-class heap.
+//   arenas           blocks that die in their frame in the frame's arena, the rest in a size-class heap: what
+//                    a program gains that was written with arenas (trace_file.h knows which block is which,
+//                    by hindsight);
+//   size_class_heap  every block in a size-class heap: what a program gains that is only given another
+//   malloc; recycler         the same in a recycler.
 //
 // Heaps replay the same traces in programs of their own (malloc_trace_bench.cpp).
 #include <cstddef>
@@ -103,7 +103,7 @@ class ArenasReplay {
  private:
   RegionMemory memory_;
   Arena arena_;
-  RecyclerReplay others_;
+  SizeClassReplay others_;
 };
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "stadial/arenas/quarantine.h"
 #include "stadial/arenas/recycler.h"
 #include "stadial/arenas/region.h"
+#include "stadial/arenas/size_class_heap.h"
 #include "support/arena_buffer.h"
 #include "support/system_probe.h"
 
@@ -131,6 +132,28 @@ int DoubleFree(World& world) {
   return kWentThrough;
 }
 
+SizeClassHeap& Heap() {
+  static std::byte memory[2 * SizeClassHeap::kMemoryBytesMin];
+  static SizeClassHeap& heap =
+      **SizeClassHeap::Create({.name = "blocks", .shards = 1}, memory, sizeof memory);
+  return heap;
+}
+
+int DoubleFreeToHeap(World&) {
+  void* const block = Heap().Allocate(100);
+  Heap().Free(block);
+  Heap().Free(block);
+  return kWentThrough;
+}
+
+int StaleWriteToHeap(World&) {
+  auto* const block = static_cast<volatile unsigned char*>(Heap().Allocate(100));
+  Heap().Free(const_cast<unsigned char*>(block));
+  *block = 1;
+  (void)Heap().Allocate(100);
+  return kWentThrough;
+}
+
 int ForeignMark(World& world) {
   ArenaBuffer other;
   world.Lane().RewindTo(other.arena.Mark());
@@ -242,11 +265,14 @@ const Row kRows[] = {
      StaleFramePtr,
      {kNothing, Abort("stale FramePtr"), Abort("stale FramePtr")},
      {kFault, Abort("stale FramePtr"), Abort("stale FramePtr")}},
+    Either("stale", "writing to the start of a freed block of a size-class heap", StaleWriteToHeap,
+           {Abort("written to \\(after it was freed"), Abort("written to \\(after it was freed"), kReport}),
     Always("stale", "rewinding to a mark of an older frame", StaleMark,
            Abort("older than the arena's last Reset")),
     Always("double", "rewinding to a mark that was rewound past", DoubleRewind,
            Abort("it was rewound past already")),
     Always("double", "freeing a block of a recycler twice", DoubleFree, Abort("double free")),
+    Always("double", "freeing a block of a size-class heap twice", DoubleFreeToHeap, Abort("double free")),
     Always("foreign", "rewinding to a mark of another arena", ForeignMark,
            Abort("the mark belongs to another arena")),
     Either("foreign", "a FramePtr to an object of another arena", ForeignFramePtr,

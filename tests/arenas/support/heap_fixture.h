@@ -4,36 +4,26 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
-#include <utility>
+#include <cstdint>
 
-#include "stadial/arenas/region.h"
 #include "stadial/arenas/size_class_heap.h"
+#include "support/segment_fixture.h"
 
 namespace stadial::arenas::testing {
 
-class HeapFixture {
+class HeapFixture : public SegmentFixture {
  public:
   explicit HeapFixture(std::size_t bytes = 8_MiB, std::uint32_t shards = 4, const char* name = "middleware")
-      : region_(Make()), segment_(Open(bytes)), heap(Create(name, shards)) {}
-  Segment& GetSegment() { return *segment_; }
+      : HeapFixture({.name = name, .shards = shards}, bytes) {}
+  explicit HeapFixture(const SizeClassHeapOptions& options, std::size_t bytes)
+      : SegmentFixture(bytes), heap(Create(options)) {}
 
  private:
-  static Region Make() {
-    auto region = Region::Reserve({.sizeBytes = 1_GiB});
-    return std::move(region).Value();
-  }
-  Segment* Open(std::size_t bytes) {
-    Segment* const segment = *region_.AddSegment({.name = "Libraries", .sizeBytes = bytes});
-    EXPECT_TRUE(segment->CommitAll());
-    return segment;
-  }
-  SizeClassHeap& Create(const char* name, std::uint32_t shards) {
-    auto created = SizeClassHeap::Create({.name = name, .shards = shards}, *segment_);
+  SizeClassHeap& Create(const SizeClassHeapOptions& options) {
+    auto created = SizeClassHeap::Create(options, GetSegment());
     EXPECT_TRUE(created) << created.GetError().Message();
     return **created;
   }
-  Region region_;
-  Segment* segment_;
 
  public:
   SizeClassHeap& heap;

@@ -1,8 +1,11 @@
-// Recycler: a bounded, thread-safe allocator over one segment, for owners that free in any order and from any
-// thread (Vulkan drivers are served from one). Two-level segregated free lists whose free neighbours are
-// merged, so that freed memory of any size can serve any later size; in front of them, freed blocks below 8
-// KiB are set aside by class, unmerged, and serve the next request of their class at once: a steady working
-// set keeps its very blocks.
+// Recycler: a bounded, thread-safe allocator over one segment, for blocks of any size that are freed in any
+// order. Two-level segregated free lists whose free neighbours are merged, so that freed memory of any size
+// can serve any later size; in front of them, freed blocks below 8 KiB are set aside by class, unmerged, and
+// serve the next request of their class at once: a steady working set keeps its very blocks.
+//
+// Take a SizeClassHeap (size_class_heap.h) where many small blocks come and go or threads meet: it stands on
+// a Recycler and keeps them away from it. A Recycler alone is for large blocks, for memory of less than a
+// hundred KiB, and where the size that was asked for must be known exactly.
 //
 //   segment: | block | block | free | block | ... never carved yet ... |
 //   block:   | header 16 B | payload |
@@ -12,25 +15,28 @@
 // Alignment:    any power of two up to 1 MiB, of the address; 16 at least. The padding in front becomes a
 //               free block.
 // Destructors:  none run.
-// Threads:      every method from any thread; one mutex, which does not allocate.
+// Threads:      every method from any thread; one ShortLock (short_lock.h).
 // Invalidation: Free. Blocks never move. The recycler must outlive its blocks, the segment the recycler.
 //
-// Cost: O(1), about 20 ns for a pair of Allocate and Free; a request that finds no room merges first what was
-// set aside (O(blocks set aside)), and Reallocate copies, outside the lock, unless the block is large enough.
+// Cost: O(1), measured by bench/arenas/arena_bench and churn_bench; a request that finds no room merges first
+// what was set aside (O(blocks set aside)), and Reallocate copies, outside the lock, unless the block is
+// large enough.
 //
 // Waste: a 16 B header, and the request rounded up to a size class: classes are 16 B apart up to 256 B and
 // 1/16 of a power of two apart above, so at most 15 B or 6.25 %; up to 31 B more where a remainder is too
 // small for a block of its own. Below 25 % of any block of 256 B and more. Requests of one class can always
-// use each other's blocks. Misuse: freeing twice, or freeing what is not a live block of this recycler, is
-// detected by the block's header and asserts with the address and what stands there. Payloads are hostile
-// after Free in checked builds (poison.h).
+// use each other's blocks.
+//
+// Misuse: freeing twice, or freeing what is not a live block of this recycler, is detected by the block's
+// header and asserts with the address and what stands there. Payloads are hostile after Free in checked
+// builds (poison.h).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 
 #include "stadial/arenas/region.h"
+#include "stadial/arenas/short_lock.h"
 
 namespace stadial::arenas {
 
@@ -154,7 +160,7 @@ class Recycler {
   std::uint32_t quickHeads_[kQuickClasses][kQuickAlignments];
   std::uint32_t quickUnits_ = 0;
   RecyclerStats stats_;
-  mutable std::mutex mutex_;
+  mutable ShortLock lock_;
 };
 
 }  // namespace stadial::arenas
