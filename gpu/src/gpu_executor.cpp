@@ -301,7 +301,7 @@ void GpuExecutor::FillAudit(runtime::AuditReport& report) const {
   report.driver.callbackAllocationsPerFrame =
       report.frames.steady == 0 ? 0.0
                                 : static_cast<double>(callbacks) / static_cast<double>(report.frames.steady);
-  // The runtime knows the segment, but not what the recycler in it has handed out.
+  // The runtime knows the segment, but not what the heap in it has handed out.
   for (runtime::AuditArena& arena : report.arenas) {
     if (arena.name == device_.GetRuntime().DriverSegment().Name())
       arena.peakBytes = device_.GetInstance().Memory().Stats().peakBytes;

@@ -1,5 +1,5 @@
 // T7: every host allocation that the creation entry points make through our callbacks is made to fail once.
-// The answer is an error or a success, never a crash of our code, and nothing stays behind in the recycler.
+// The answer is an error or a success, never a crash of our code, and nothing stays behind in the heap.
 //
 // Some drivers do not survive their own failing allocations (lavapipe 22.3 writes through the null in
 // vkCreatePipelineLayout), so the attempts run in a child process. When it dies inside the driver's code, the

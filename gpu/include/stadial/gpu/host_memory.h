@@ -1,9 +1,10 @@
-// HostMemory: the VkAllocationCallbacks of this process, served from the runtime's Driver segment through
-// arenas::Recycler (drivers free in any order, from any thread, and do not keep to allocation scopes, so
+// HostMemory: the VkAllocationCallbacks of this process, served from the runtime's Driver segment through an
+// arenas::SizeClassHeap (drivers free in any order, from any thread, and do not keep to allocation scopes, so
 // neither a bump arena nor a heap per scope would do). Make one per Runtime: it owns the Driver segment's
-// recycler.
+// heap. A callback takes no lock and runs no atomic instruction on the first threads that call, which are
+// those that record and submit; gpu_record_bench shows what that costs.
 //
-// The six questions. Growth: by carving the committed segment, never by system calls. Exhaustion: the
+// The six questions. Growth: within the committed segment, never by system calls. Exhaustion: the
 // callback answers null, the driver reports VK_ERROR_OUT_OF_HOST_MEMORY, and the refusal is counted.
 // Alignment: what the driver asks, a power of two. Destructors: none run. Threads: every callback is safe
 // from every thread. Invalidation: a block lives until the driver frees it; destroying a HostMemory with live
@@ -15,7 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "stadial/arenas/recycler.h"
+#include "stadial/arenas/size_class_heap.h"
 #include "stadial/gpu/owned.h"
 #include "stadial/gpu/vulkan.h"
 #include "stadial/runtime/phase.h"
@@ -40,17 +41,18 @@ struct HostMemoryStats {
   std::uint64_t callbackCalls = 0;                          // allocations + reallocations of all phases
   std::uint64_t internalAllocations = 0;  // pfnInternalAllocation notices (executable memory)
   std::uint64_t liveBlocks = 0;
-  std::uint64_t liveBytes = 0;
-  std::size_t carvedBytes = 0;
-  std::size_t peakBytes = 0;
+  std::uint64_t liveBytes = 0;  // small blocks as rounded to their class (size_class_heap.h)
+  std::size_t carvedBytes = 0;  // of the segment, used at least once
+  std::size_t peakBytes = 0;    // most of it that was taken at once
 };
 
 class HostMemory {
  public:
-  // Setup phase. Errors: those of Runtime::OpenDriverSegment, or Setup is full.
+  // Setup phase. Errors: those of Runtime::OpenDriverSegment and SizeClassHeap::Create, or Setup is full.
   static Result<Owned<HostMemory>> Create(runtime::Runtime& runtime) noexcept;
 
-  HostMemory(runtime::Runtime& runtime, arenas::Segment& segment) noexcept;
+  // Closes the heap with itself.
+  HostMemory(runtime::Runtime& runtime, arenas::SizeClassHeap& heap) noexcept;
   ~HostMemory();
   HostMemory(const HostMemory&) = delete;
   HostMemory& operator=(const HostMemory&) = delete;
@@ -58,10 +60,11 @@ class HostMemory {
   // What every vkCreate*, vkDestroy*, vkAllocate* and vkFree* of this layer passes. Stable address.
   const VkAllocationCallbacks* Callbacks() const noexcept { return &callbacks_; }
 
-  // From here on only recycled blocks and `headroomBytes` more are handed out, so that a leak inside a driver
-  // shows as a counted refusal instead of eating the segment frame by frame. Which blocks are live
-  // when the seal comes is racy by one to three of a class (lavapipe frees from its queue thread), so the
-  // headroom is at least one block per class and frame in flight.
+  // From here on only memory that was in use before and `headroomBytes` more are handed out, so that a leak
+  // inside a driver shows as a counted refusal instead of eating the segment frame by frame. Which blocks are
+  // live when the seal comes is racy by one to three of a class (lavapipe frees from its queue thread), and
+  // what a thread of the driver has at hand serves no other: the headroom is at least a slab for each class
+  // that a frame may be short of.
   void Seal(std::size_t headroomBytes) noexcept;
   void Unseal() noexcept;
   bool IsSealed() const noexcept { return sealed_.load(std::memory_order_relaxed); }
@@ -87,14 +90,24 @@ class HostMemory {
   struct PhaseCounters {
     std::atomic<std::uint64_t> allocations{0}, reallocations{0}, frees{0}, refusals{0};
   };
-  PhaseCounters& Counters() noexcept;
+  // A thread counts in the stripe of its arenas::ThreadSlot, alone, without an atomic instruction; threads
+  // whose number is too high count in the last one together.
+  static constexpr std::uint32_t kOwnStripes = 32;
+  struct alignas(64) CounterStripe {
+    std::array<PhaseCounters, kPhaseCount> byPhase{};
+  };
+  void Count(std::atomic<std::uint64_t> PhaseCounters::*counter) noexcept;
   std::size_t TrackedSize(const void* block) const noexcept;
-  bool ShouldInject() noexcept;
+  bool ShouldInject() noexcept {
+    return injectCountdown_.load(std::memory_order_relaxed) != 0 && TakeInjection();
+  }
+  bool TakeInjection() noexcept;
 
   runtime::Runtime& runtime_;
-  arenas::Recycler recycler_;
+  const runtime::PhaseMachine& phases_;
+  arenas::SizeClassHeap& heap_;
   VkAllocationCallbacks callbacks_{};
-  std::array<PhaseCounters, kPhaseCount> counters_{};
+  std::array<CounterStripe, kOwnStripes + 1> stripes_{};
   std::atomic<std::uint64_t> internalAllocations_{0};
   std::atomic<std::uint64_t> injectCountdown_{0};  // 0: off; 1: the next allocation fails
   std::atomic<std::uint64_t> injectRepeat_{0};
