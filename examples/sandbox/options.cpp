@@ -30,7 +30,8 @@ Exit codes:
   2  it could not run or not finish: a bad option, a file, the device, memory; one line says what and why
   3  the verdict is 'incomplete': nothing was seen, but not everything was watched. Always so with --validation
      (the layer allocates, so no zero-allocation claim is made), with --gate allow, where the kernel offers no
-     witness for system calls, and where --kernel-proof was asked for and could not be had. The pictures are as good as in any other run.
+     witness for system calls, and where --kernel-proof was asked for and could not be had. The pictures are as
+     good as in any other run.
   134 (killed by SIGABRT)  the gate's trap: the report on standard error names phase, thread, component, stack
 
 Examples:

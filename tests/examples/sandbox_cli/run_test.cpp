@@ -123,7 +123,9 @@ TEST_P(SandboxRun, T4_KernelProofHoldsOrIsRefused) {
   EXPECT_EQ(proof["frames"], 90) << "all but the warm-up";
   EXPECT_EQ(proof["denied"], 0);
   EXPECT_NE(proof["covers"].get<std::string>().find("no VM system call"), std::string::npos);
-  if (!kIsSanitized) EXPECT_EQ(run.result.exitCode, 0) << run.result.Describe();
+  if (!kIsSanitized) {
+    EXPECT_EQ(run.result.exitCode, 0) << run.result.Describe();
+  }
 }
 
 TEST_P(SandboxRun, EveryFieldOfTheAuditIsThere) {
@@ -332,6 +334,8 @@ TEST(SandboxHelp, NamesEveryOption) {
                              "--world-mib",
                              "--sizing-profile",
                              "--sizing-check",
+                             "--kernel-proof",
+                             "--telemetry",
                              "Exit codes",
                              "Examples",
                              "allow, count, report"}) {

@@ -1,8 +1,9 @@
 // TelemetryReader: looks on at a running program's frames from another process (telemetry.h publishes them,
 // telemetry_record.h says what they hold). For dashboards, recorders and tests; not for use inside frames.
 //
-//   auto reader = TelemetryReader::Open({.program = "sandbox"});     // or {.pid = 4711}, or {} for the only
-//   one TelemetryRecord record; for (;;) {
+//   auto reader = TelemetryReader::Open({.program = "sandbox"});  // or {.pid = 4711}; {}: the only one
+//   TelemetryRecord record;
+//   for (;;) {
 //     switch (reader->Next(record).Value()) {
 //       case TelemetryNext::Record: Draw(record); break;
 //       case TelemetryNext::None: Sleep(); break;
