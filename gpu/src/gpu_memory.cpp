@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "driver_call.h"
 #include "stadial/runtime/runtime.h"
@@ -97,6 +98,15 @@ GpuMemory::~GpuMemory() {
     budget_->Release(block.sizeBytes);
     HeapOf(block.type).Release(block.sizeBytes);
   }
+  // In Setup another memory may come in this one's place.
+  if (device_.GetRuntime().Phases().Current() == runtime::Phase::Setup) RemoveBudgets();
+}
+
+void GpuMemory::RemoveBudgets() noexcept {
+  runtime::BudgetTable& budgets = device_.GetRuntime().Budgets();
+  for (std::uint32_t heap = device_.MemoryProperties().memoryHeapCount; heap-- > 0;)
+    budgets.Remove(std::exchange(heaps_[heap], nullptr));
+  budgets.Remove(std::exchange(budget_, nullptr));
 }
 
 // One budget for all blocks, one for each heap of the device. Several memories may share a runtime: the first

@@ -192,13 +192,23 @@ void BudgetCharge::Reset() noexcept {
   bytes_ = 0;
 }
 
-BudgetTable::BudgetTable(arenas::Arena& setup, const BudgetTableOptions& options) noexcept : setup_(setup) {
+BudgetTable::BudgetTable(arenas::Arena& setup, const BudgetTableOptions& options) noexcept {
   const auto carve = [&](std::uint32_t count, const char* option) {
     void* const memory = setup.Allocate(std::size_t{count} * sizeof(Budget), alignof(Budget));
-    return Budgets{.first = static_cast<Budget*>(memory), .count = 0, .max = count, .option = option};
+    void* const names = setup.Allocate(std::size_t{count} * kNameBytesMax);
+    return Budgets{.first = static_cast<Budget*>(memory),
+                   .names = static_cast<char(*)[kNameBytesMax]>(names),
+                   .count = 0,
+                   .max = count,
+                   .option = option};
   };
   heaps_ = carve(options.heapsMax, "heapsMax");
   subsystems_ = carve(options.subsystemsMax, "subsystemsMax");
+}
+
+std::size_t BudgetTable::CalculateBytes(const BudgetTableOptions& options) noexcept {
+  const std::size_t budgets = std::size_t{options.heapsMax} + options.subsystemsMax;
+  return budgets * (sizeof(Budget) + kNameBytesMax) + 2 * alignof(Budget);
 }
 
 Result<Budget*> BudgetTable::AddHeap(const char* name, const BudgetLimits& limits) noexcept {
@@ -212,6 +222,10 @@ Result<Budget*> BudgetTable::AddSubsystem(const char* name, const BudgetLimits& 
 Result<Budget*> BudgetTable::Add(Budgets& budgets, const char* name, const BudgetLimits& limits) noexcept {
   if (name == nullptr || name[0] == '\0')
     return Error::Format(ErrorCode::InvalidArgument, "a budget without a name");
+  if (std::strlen(name) >= kNameBytesMax) {
+    return Error::Format(ErrorCode::InvalidArgument, "the name of budget '%s' is longer than %zu characters",
+                         name, kNameBytesMax - 1);
+  }
   if (Find(name) != nullptr)
     return Error::Format(ErrorCode::InvalidArgument, "budget '%s' exists already", name);
   STADIAL_RETURN_IF_ERROR(Budget::Check(name, limits));
@@ -220,14 +234,17 @@ Result<Budget*> BudgetTable::Add(Budgets& budgets, const char* name, const Budge
                          "budget '%s' does not fit: %u of %u are in use; raise BudgetTableOptions::%s", name,
                          budgets.count, budgets.max, budgets.option);
   }
-  const std::size_t bytes = std::strlen(name) + 1;
-  void* const copy = setup_.TryAllocate(bytes);
-  if (copy == nullptr) {
-    return Error::Format(ErrorCode::CapacityExceeded, "no room for the name of budget '%s' in arena '%s'",
-                         name, setup_.Name());
+  char* const copy = budgets.names[budgets.count];
+  std::memcpy(copy, name, std::strlen(name) + 1);
+  return ::new (&budgets.first[budgets.count++]) Budget(copy, limits);
+}
+
+void BudgetTable::Remove(Budget* budget) noexcept {
+  if (budget == nullptr) return;
+  STADIAL_ASSERT_COMPARE_ALWAYS(budget->ReservedBytes(), ==, std::uint64_t{0}, "the budget is in use");
+  for (Budgets* const budgets : {&heaps_, &subsystems_}) {
+    if (budgets->count != 0 && budget == budgets->first + budgets->count - 1) --budgets->count;
   }
-  std::memcpy(copy, name, bytes);
-  return ::new (&budgets.first[budgets.count++]) Budget(static_cast<const char*>(copy), limits);
 }
 
 Budget* BudgetTable::Find(const char* name) noexcept {

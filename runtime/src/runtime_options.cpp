@@ -129,10 +129,9 @@ RuntimeOptions Rounded(RuntimeOptions options) noexcept {
 
 std::size_t Runtime::CalculateOwnBytes(const RuntimeOptions& options) noexcept {
   const std::uint32_t workers = WorkerCountOf(options);
-  const std::size_t budgets = std::size_t{options.budgets.heapsMax} + options.budgets.subsystemsMax;
   return TaskSystem::CalculateBytes(workers, options.tasks) +       // tasks
          DeferredQueue::CalculateBytes(options.deferredCapacity) +  // records
-         (budgets + 2) * sizeof(Budget) +                           // and their alignment
+         BudgetTable::CalculateBytes(options.budgets) +
          (options.workers == 0 ? 0 : WorkerThreads::CalculateBytes(workers) + kWorkersAlignment) +
          std::size_t{workers - 1} * options.framesInFlight *
              (sizeof(arenas::Arena) + kLaneNameBytesMax);  // their lanes

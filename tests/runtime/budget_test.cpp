@@ -194,6 +194,39 @@ TEST(Budget, Ba_ATableOfHeapsAndSubsystems) {
   EXPECT_EQ(table.Subsystems().size(), 1u);
 }
 
+// Whoever fails or ends in Setup leaves nothing behind, however often it is tried.
+TEST(Budget, Ba_TheYoungestOfATableMakesRoomAgain) {
+  TestArena setup(1 << 14);
+  const BudgetTableOptions options{.heapsMax = 2, .subsystemsMax = 1};
+  BudgetTable table(setup.Get(), options);
+  EXPECT_LE(setup.Get().UsedBytes(), BudgetTable::CalculateBytes(options));
+  const std::size_t used = setup.Get().UsedBytes();
+  Budget* const host = table.AddHeap("host").Value();
+  for (int i = 0; i < 100; ++i) {
+    Budget* const heap = table.AddHeap("heap").Value();
+    Budget* const memory = table.AddSubsystem("memory").Value();
+    table.Remove(memory);
+    table.Remove(heap);
+    ASSERT_EQ(table.Find("heap"), nullptr);
+  }
+  table.Remove(nullptr);
+  Budget* const heap = table.AddHeap("heap").Value();
+  table.Remove(host);
+  EXPECT_EQ(table.Find("host"), host) << "not the youngest: it stays listed";
+  EXPECT_EQ(table.Find("heap"), heap);
+  EXPECT_EQ(setup.Get().UsedBytes(), used) << "names have their place from the start";
+  EXPECT_EQ(table.AddSubsystem(std::string(BudgetTable::kNameBytesMax, 'n').c_str()).GetError().Code(),
+            ErrorCode::InvalidArgument);
+}
+
+TEST(BudgetDeathTest, Ba_ABudgetInUseIsNotRemoved) {
+  TestArena setup(1 << 14);
+  BudgetTable table(setup.Get(), {.heapsMax = 1, .subsystemsMax = 1});
+  Budget* const heap = table.AddHeap("heap", kSmall).Value();
+  ASSERT_TRUE(heap->Reserve(1, "a block").HasValue());
+  EXPECT_DEATH(table.Remove(heap), "the budget is in use");
+}
+
 TEST(Budget, Ba_NothingAllocates) {
   STADIAL_ASSERT_ARMED();
   Budget budget("b", kSmall);

@@ -142,6 +142,8 @@ bool Trapped(int status) {
 void TryRunTime(const Row& row) {
   STADIAL_ASSERT_ARMED();
   GTEST_FLAG_SET(death_test_style, "threadsafe");
+  if (runtime::testing::kSeesRaces && row.commit == Plain<ThreadStart>)
+    GTEST_SKIP() << "ThreadSanitizer starts threads from memory of its own";
   if (IsCaughtByTheScan(row.runTime)) {
     if (runtime::testing::kIsSanitized) GTEST_SKIP() << "sanitizers refuse RTLD_DEEPBIND";
     EXPECT_EXIT(RunUnderTheGate(row), ::testing::ExitedWithCode(kFoundByScan), "");

@@ -157,6 +157,7 @@ class GpuMemory {
   Result<void> CheckPhase(const char* name) const noexcept;
   void DestroyObjects(Lifetime lifetime) noexcept;
   Result<void> OpenBudgets() noexcept;
+  void RemoveBudgets() noexcept;
   runtime::Budget& HeapOf(std::uint32_t type) const noexcept;
 
   Device& device_;

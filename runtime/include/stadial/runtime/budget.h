@@ -164,17 +164,26 @@ struct BudgetTableOptions {
   std::uint32_t subsystemsMax = 32;
 };
 
-// The budgets of a program, by name. Lives in Setup memory; Add in Setup, on one thread.
+// The budgets of a program, by name. Lives in Setup memory; Add and Remove in Setup, on one thread.
 class BudgetTable {
  public:
+  static constexpr std::size_t kNameBytesMax = 32;  // of a name, with its zero
+
   explicit BudgetTable(arenas::Arena& setup, const BudgetTableOptions& options = {}) noexcept;
   BudgetTable(const BudgetTable&) = delete;
   BudgetTable& operator=(const BudgetTable&) = delete;
 
-  // The name is copied. InvalidArgument: an empty or taken name, or limits that do not pass Check;
-  // CapacityExceeded: the table or the arena is full. The pointers are stable.
+  // What the constructor takes from its arena.
+  static std::size_t CalculateBytes(const BudgetTableOptions& options) noexcept;
+
+  // The name is copied. InvalidArgument: an empty, overlong or taken name, or limits that do not pass Check;
+  // CapacityExceeded: the table is full. The pointers are stable.
   Result<Budget*> AddHeap(const char* name, const BudgetLimits& limits = {}) noexcept;
   Result<Budget*> AddSubsystem(const char* name, const BudgetLimits& limits = {}) noexcept;
+
+  // For owners that end or fail in Setup, in reverse order of Add: the youngest budget of its kind makes room
+  // again, any other stays listed. Nothing may be in use of it (asserted). Null is fine.
+  void Remove(Budget* budget) noexcept;
 
   Budget* Find(const char* name) noexcept;
   std::span<Budget> Heaps() noexcept { return {heaps_.first, heaps_.count}; }
@@ -183,13 +192,13 @@ class BudgetTable {
  private:
   struct Budgets {
     Budget* first = nullptr;
+    char (*names)[kNameBytesMax] = nullptr;  // one for each budget
     std::uint32_t count = 0;
     std::uint32_t max = 0;
     const char* option = "";
   };
   Result<Budget*> Add(Budgets& budgets, const char* name, const BudgetLimits& limits) noexcept;
 
-  arenas::Arena& setup_;
   Budgets heaps_;
   Budgets subsystems_;
 };
