@@ -8,24 +8,23 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
 
+#include "quietest_batch.h"
 #include "stadial/runtime/allocation_tracker.h"
-#include "stadial/runtime/clock.h"
 #include "stadial/runtime/gate.h"
 #include "stadial/runtime/kernel_witness.h"
 
 namespace {
 
+using stadial::bench::RunBatches;
 using stadial::runtime::AllocationTracker;
 using stadial::runtime::CurrentThreadCounters;
 using stadial::runtime::GatePolicy;
 using stadial::runtime::GateScope;
 using stadial::runtime::GateState;
-using stadial::runtime::NowNs;
 using stadial::runtime::Phase;
 using stadial::runtime::RunGateSelfTest;
 using stadial::runtime::ScanModules;
@@ -38,19 +37,6 @@ bool IsArmed(benchmark::State& state) {
   if (RunGateSelfTest().state == GateState::Armed) return true;
   state.SkipWithError(RunGateSelfTest().why);
   return false;
-}
-
-constexpr int kBatch = 1000;
-
-template <class Operation>
-void RunBatches(benchmark::State& state, Operation operation) {
-  std::uint64_t quietestNs = ~std::uint64_t{0};
-  for (auto _ : state) {
-    const std::uint64_t startNs = NowNs();
-    for (int index = 0; index < kBatch; ++index) operation();
-    quietestNs = std::min(quietestNs, NowNs() - startNs);
-  }
-  state.counters["ns_per_op"] = static_cast<double>(quietestNs) / kBatch;
 }
 
 // Compilers drop a pair whose block nobody sees. The checksum counts misaligned blocks: none.

@@ -3,28 +3,16 @@
 // frames that are all long enough to be looked at. Batches of 1,000, the quietest one counts.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <cstring>
 
+#include "quietest_batch.h"
 #include "stadial/runtime/runtime.h"
 #include "stadial/runtime/telemetry_reader.h"
 
 namespace {
 
 using namespace stadial::runtime;
-
-constexpr int kBatch = 1000;
-
-template <class Operation>
-void RunBatches(benchmark::State& state, Operation operation) {
-  std::uint64_t quietestNs = ~std::uint64_t{0};
-  for (auto _ : state) {
-    const std::uint64_t startNs = NowNs();
-    for (int index = 0; index < kBatch; ++index) operation();
-    quietestNs = std::min(quietestNs, NowNs() - startNs);
-  }
-  state.counters["ns_per_op"] = static_cast<double>(quietestNs) / kBatch;
-}
+using stadial::bench::RunBatches;
 
 RuntimePtr Publishing() {
   RuntimePtr runtime = Runtime::Create({.name = "telemetry_bench", .telemetry = {.publish = true}}).Value();

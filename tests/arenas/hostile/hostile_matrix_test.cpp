@@ -7,12 +7,11 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <string>
 #include <thread>
 
+#include "../../documented_table.h"
 #include "stadial/arenas/frame_ptr.h"
 #include "stadial/arenas/quarantine.h"
 #include "stadial/arenas/recycler.h"
@@ -395,23 +394,8 @@ std::string RenderTable() {
 }
 
 TEST(HostileMatrix, TheDocumentedTableIsThisOne) {
-  const std::string path = STADIAL_SOURCE_DIR "/ARCHITECTURE.md";
-  std::string page;
-  {
-    std::ifstream file(path);
-    ASSERT_TRUE(file.good()) << path;
-    page.assign(std::istreambuf_iterator<char>(file), {});
-  }
-  const std::size_t begin = page.find(kBegin);
-  const std::size_t end = page.find(kEnd);
-  ASSERT_NE(begin, std::string::npos);
-  ASSERT_NE(end, std::string::npos);
-  const std::size_t first = begin + sizeof kBegin - 1;
-  if (std::getenv("STADIAL_UPDATE_HOSTILE_TABLE") != nullptr) {
-    std::ofstream(path) << page.substr(0, first) << RenderTable() << page.substr(end);
-    return;
-  }
-  EXPECT_EQ(page.substr(first, end - first), RenderTable()) << "run with STADIAL_UPDATE_HOSTILE_TABLE=1";
+  tests::ExpectDocumentedTable(STADIAL_SOURCE_DIR "/ARCHITECTURE.md", kBegin, kEnd, RenderTable(),
+                               "STADIAL_UPDATE_HOSTILE_TABLE");
 }
 
 }  // namespace

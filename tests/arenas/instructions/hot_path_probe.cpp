@@ -1,8 +1,7 @@
 // Runs one hot path N times, for check_instructions.py to count the instructions of.
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <cstddef>
 
+#include "../../instruction_probe.h"
 #include "stadial/arenas/arena.h"
 #include "stadial/arenas/arena_cursor.h"
 #include "stadial/arenas/frame_ptr.h"
@@ -105,20 +104,8 @@ constexpr struct {
 }  // namespace
 
 int main(int argumentCount, char** arguments) {
-  if (argumentCount == 2 && std::strcmp(arguments[1], "--list") == 0) {
-    for (const auto& path : kPaths) std::puts(path.name);
-    return 0;
-  }
-  if (argumentCount != 3) {
-    std::fputs("usage: hot_path_probe --list | PATH COUNT\n", stderr);
-    return 2;
-  }
-  for (const auto& path : kPaths) {
-    if (std::strcmp(arguments[1], path.name) != 0) continue;
+  return stadial::tests::RunProbe(argumentCount, arguments, kPaths, [](const auto& path, std::size_t count) {
     Arena arena("probe", probeMemory, sizeof probeMemory);
-    path.run(arena, std::strtoul(arguments[2], nullptr, 10));
-    return 0;
-  }
-  std::fprintf(stderr, "hot_path_probe: no path '%s'\n", arguments[1]);
-  return 2;
+    path.run(arena, count);
+  });
 }

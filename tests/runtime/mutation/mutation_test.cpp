@@ -7,13 +7,12 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "../../documented_table.h"
 #include "../test_support.h"
 #include "mutation_world.h"
 #include "stadial/runtime/kernel_proof.h"
@@ -265,23 +264,8 @@ std::string RenderTable() {
 }
 
 TEST(MutationTable, T5_TheDocumentedTableIsThisOne) {
-  const std::string path = STADIAL_SOURCE_DIR "/ARCHITECTURE.md";
-  std::string page;
-  {
-    std::ifstream file(path);
-    ASSERT_TRUE(file.good()) << path;
-    page.assign(std::istreambuf_iterator<char>(file), {});
-  }
-  const std::size_t begin = page.find(kBegin);
-  const std::size_t end = page.find(kEnd);
-  ASSERT_NE(begin, std::string::npos);
-  ASSERT_NE(end, std::string::npos);
-  const std::size_t first = begin + sizeof kBegin - 1;
-  if (std::getenv("STADIAL_UPDATE_MUTATION_TABLE") != nullptr) {
-    std::ofstream(path) << page.substr(0, first) << RenderTable() << page.substr(end);
-    return;
-  }
-  EXPECT_EQ(page.substr(first, end - first), RenderTable()) << "run with STADIAL_UPDATE_MUTATION_TABLE=1";
+  tests::ExpectDocumentedTable(STADIAL_SOURCE_DIR "/ARCHITECTURE.md", kBegin, kEnd, RenderTable(),
+                               "STADIAL_UPDATE_MUTATION_TABLE");
 }
 
 }  // namespace

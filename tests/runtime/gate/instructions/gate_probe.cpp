@@ -1,11 +1,11 @@
 // Runs one way through the gate N times, for check_instructions.py to count the instructions of.
 #include <mimalloc.h>
 
-#include <cstdio>
+#include <cstddef>
 #include <cstdlib>
-#include <cstring>
 #include <new>
 
+#include "../../../instruction_probe.h"
 #include "stadial/runtime/gate.h"
 
 namespace {
@@ -52,19 +52,6 @@ constexpr struct {
 }  // namespace
 
 int main(int argumentCount, char** arguments) {
-  if (argumentCount == 2 && std::strcmp(arguments[1], "--list") == 0) {
-    for (const auto& path : kPaths) std::puts(path.name);
-    return 0;
-  }
-  if (argumentCount != 3) {
-    std::fputs("usage: gate_probe --list | PATH COUNT\n", stderr);
-    return 2;
-  }
-  for (const auto& path : kPaths) {
-    if (std::strcmp(arguments[1], path.name) != 0) continue;
-    path.run(std::strtoul(arguments[2], nullptr, 10));
-    return 0;
-  }
-  std::fprintf(stderr, "gate_probe: no path '%s'\n", arguments[1]);
-  return 2;
+  return stadial::tests::RunProbe(argumentCount, arguments, kPaths,
+                                  [](const auto& path, std::size_t count) { path.run(count); });
 }
