@@ -124,6 +124,9 @@ class SandboxPicture : public ::testing::TestWithParam<const char*> {
     if (!run) return nullptr;
     const runtime::AuditReport audit = (*app)->Audit();
     EXPECT_NE(audit.gate.state, "DISARMED") << audit.gate.selftest;
+    if (!kIsSanitized) {
+      EXPECT_EQ(audit.gate.state, "ARMED") << audit.gate.selftest;
+    }
     EXPECT_EQ(audit.frameThreads.heapAllocations, 0u);
     EXPECT_EQ(audit.frameThreads.heapFrees, 0u);
     for (const Picture& picture : (*app)->Pictures())
@@ -268,9 +271,11 @@ TEST_P(SandboxPicture, H_c_AResizeForgetsTheHistory) {
   EXPECT_EQ(taa->GetPreviousFrameResource(1, TaaNode::kAccumulated).reason, graph::HistoryReason::Resized);
 }
 
-// Under a sanitizer one driver is enough here: it sees our code, which is the same for both, and they are compared below.
+// Under a sanitizer one driver is enough here: it sees our code, which is the same for both, and they are
+// compared below.
 INSTANTIATE_TEST_SUITE_P(Drivers, SandboxPicture,
-                         ::testing::ValuesIn(kIsSanitized ? std::vector<const char*>{kLavapipe} : TestDevices()),
+                         ::testing::ValuesIn(kIsSanitized ? std::vector<const char*>{kLavapipe}
+                                                          : TestDevices()),
                          [](const auto& instance) { return TestNameOf(instance.param); });
 
 class SandboxDrivers : public SandboxPicture {};
