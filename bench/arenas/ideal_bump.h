@@ -22,9 +22,9 @@ namespace stadial::bench {
 
 inline constexpr std::size_t kBumpSizes[] = {16, 64, 256};
 inline constexpr std::size_t kBumpCounts[] = {10'000, 100'000, 1'000'000};
-// The largest batch and the padding that alignment can add to it.
+// The largest batch, a cache line more for every 4 KiB of it, and what alignment can add.
 inline constexpr std::size_t kBumpBytesMax =
-    kBumpCounts[std::size(kBumpCounts) - 1] * kBumpSizes[std::size(kBumpSizes) - 1] + (std::size_t{1} << 20);
+    kBumpCounts[std::size(kBumpCounts) - 1] * kBumpSizes[std::size(kBumpSizes) - 1] + (std::size_t{8} << 20);
 
 // Memory of the kernel, every page faulted in, for programs that must not link the region.
 class PopulatedMemory {
