@@ -114,6 +114,7 @@ Result<void> Instance::Initialize(const InstanceOptions& options) noexcept {
 }
 
 Result<void> Instance::CreateInstance(const InstanceOptions& options) noexcept {
+  const std::size_t modulesBefore = CountModules();  // drivers come with the first question to the loader
   STADIAL_ASSIGN_OR_RETURN(const GlobalFunctions loader, LoadLoader());
   arenas::Arena& arena = runtime_.SetupArena();
   const std::uint32_t version = LoaderVersion();
@@ -170,7 +171,7 @@ Result<void> Instance::CreateInstance(const InstanceOptions& options) noexcept {
       STADIAL_DRIVER_CALL_NAMED("vkCreateInstance", loader.createInstance, &info, callbacks_, &handle);
   if (result != VK_SUCCESS) return CreateInstanceError(result);
   instance_ = handle;
-  KeepModulesForReports();
+  KeepModulesLoadedSince(modulesBefore);
   functions_ = arena.New<InstanceFunctions>(LoadInstanceFunctions(handle));
 
   if (options.validation && debugUtils_ && functions_->createMessenger != nullptr) {

@@ -1,5 +1,7 @@
 #include "loader.h"
 
+#include <dlfcn.h>
+#include <link.h>
 #include <volk.h>
 
 #include <cstdio>
@@ -13,11 +15,6 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define STADIAL_GPU_SANITIZED 1
 #endif
-#if defined(STADIAL_GPU_SANITIZED)
-#include <dlfcn.h>
-#include <link.h>
-#endif
-
 namespace stadial::gpu {
 namespace {
 
@@ -89,20 +86,39 @@ void LoadDeviceTable(VolkDeviceTable& table, VkInstance instance, VkDevice devic
   volkLoadDeviceTable(&table, device);
 }
 
+std::size_t CountModules() noexcept {
 #if defined(STADIAL_GPU_SANITIZED)
-void KeepModulesForReports() noexcept {
-  // Not from inside the iteration: it holds the lock that dlopen wants.
-  constexpr std::size_t kModulesMax = 256;
+  return 0;  // keep them all: a report at exit can then name the driver it comes from
+#else
+  std::size_t count = 0;
+  ::dl_iterate_phdr(
+      [](dl_phdr_info*, std::size_t, void* counted) -> int {
+        ++*static_cast<std::size_t*>(counted);
+        return 0;
+      },
+      &count);
+  return count;
+#endif
+}
+
+void KeepModulesLoadedSince(std::size_t before) noexcept {
+  constexpr std::size_t kModulesMax = 128;
   constexpr std::size_t kPathBytesMax = 256;
   struct Paths {
+    std::size_t skip = 0;
     std::size_t count = 0;
     char text[kModulesMax][kPathBytesMax];
   };
   static Paths paths;
+  const std::lock_guard lock(VolkMutex());
+  paths.skip = before;
   paths.count = 0;
+  // Names first: the iteration holds the lock that dlopen wants.
   ::dl_iterate_phdr(
       [](dl_phdr_info* info, std::size_t, void*) -> int {
-        if (info->dlpi_name != nullptr && info->dlpi_name[0] == '/' && paths.count < kModulesMax) {
+        if (paths.skip > 0) {
+          --paths.skip;
+        } else if (info->dlpi_name != nullptr && info->dlpi_name[0] == '/' && paths.count < kModulesMax) {
           std::snprintf(paths.text[paths.count++], kPathBytesMax, "%s", info->dlpi_name);
         }
         return 0;
@@ -111,8 +127,5 @@ void KeepModulesForReports() noexcept {
   for (std::size_t i = 0; i < paths.count; ++i)
     ::dlopen(paths.text[i], RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
-#else
-void KeepModulesForReports() noexcept {}
-#endif
 
 }  // namespace stadial::gpu

@@ -2,6 +2,9 @@
 // layer needs are kept per instance here, so that no other file sees volk's global function pointers.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+
 #include "stadial/gpu/vulkan.h"
 
 namespace stadial::gpu {
@@ -41,8 +44,12 @@ InstanceFunctions LoadInstanceFunctions(VkInstance instance) noexcept;
 
 void LoadDeviceTable(VolkDeviceTable& table, VkInstance instance, VkDevice device) noexcept;
 
-// Under a sanitizer: keeps every module that is loaded now in memory for good, so that a report at exit can
-// name the driver it comes from (and a suppression can match it). Otherwise nothing.
-void KeepModulesForReports() noexcept;
+// Keeps what a vkCreateInstance has loaded (drivers, layers) in memory for good, where the loader would
+// unload it with the instance: NVIDIA's driver takes static thread-local storage each time it is loaded and
+// gives none back, and after some thirty instances glibc has no more and the driver is "not there".
+// CountModules: how many modules are loaded now; modules loaded later stand behind them. Under a sanitizer
+// everything is kept.
+std::size_t CountModules() noexcept;
+void KeepModulesLoadedSince(std::size_t before) noexcept;
 
 }  // namespace stadial::gpu

@@ -1,9 +1,13 @@
 #include "stadial/gpu/instance.h"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
+#include <link.h>
 
 #include <cstdlib>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "gpu_fixture.h"
 
@@ -137,6 +141,28 @@ TEST_P(InstanceOnDevice, DevicesStateWhatTheLayerNeeds) {
   EXPECT_NE(device_->Queue(), VK_NULL_HANDLE);
   EXPECT_GT(device_->Limits().maxComputeWorkGroupCount[0], 0u);
   EXPECT_STRNE(ToString(info.type), "");
+}
+
+// Loaded again for each instance, a hardware driver uses up the static thread-local storage of the process,
+// and the thirtieth instance finds no driver.
+TEST_P(InstanceOnDevice, ADriverStaysLoadedBehindItsInstance) {
+  std::vector<std::string> modules;
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* found) -> int {
+        static_cast<std::vector<std::string>*>(found)->emplace_back(info->dlpi_name);
+        return 0;
+      },
+      &modules);
+  submit_.reset();
+  memory_.reset();
+  device_.reset();
+  instance_.reset();
+  for (const std::string& module : modules) {
+    if (module.empty() || module[0] != '/') continue;
+    void* const loaded = ::dlopen(module.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+    EXPECT_NE(loaded, nullptr) << module << " was unloaded";
+    if (loaded != nullptr) ::dlclose(loaded);
+  }
 }
 
 }  // namespace
