@@ -51,7 +51,7 @@ class SubmitThread final : public runtime::CompletionSource {
   static Result<Owned<SubmitThread>> Start(Device& device, const SubmitThreadOptions& options) noexcept;
 
   SubmitThread(Device& device, const SubmitThreadOptions& options, arenas::Arena& memory) noexcept;
-  ~SubmitThread();  // Stop()
+  ~SubmitThread() override;  // Stop()
   SubmitThread(const SubmitThread&) = delete;
   SubmitThread& operator=(const SubmitThread&) = delete;
 
