@@ -8,8 +8,9 @@ usage() {
   cat <<'TEXT'
 usage: scripts/test.sh [--quick] [--preset NAME]... [CTEST ARGUMENT...]
 
-Builds and runs all tests, in three builds: release, asan-ubsan (AddressSanitizer and
-UndefinedBehaviorSanitizer) and tsan (ThreadSanitizer).
+Builds and runs all tests, in four builds: release, asan-ubsan (AddressSanitizer and
+UndefinedBehaviorSanitizer), tsan (ThreadSanitizer) and effects (clang-22: what allocates
+in a frame does not compile).
 
 What it does, step by step:
   1. installs the Debian packages that are missing (by sudo where you are not root);
@@ -18,8 +19,8 @@ What it does, step by step:
 A second call compiles only what has changed. Warnings are errors where the variable CI is set.
 
   --quick         release only
-  --preset NAME   only this build (may be repeated): release, debug, asan-ubsan, tsan; or msan, the tests of
-                  the arenas alone with MemorySanitizer (needs clang 22)
+  --preset NAME   only this build (may be repeated): release, debug, asan-ubsan, tsan, effects; or msan, the
+                  tests of the arenas alone with MemorySanitizer (needs clang 22)
   --help          this text
 
 Everything else goes to ctest. Examples:
@@ -40,7 +41,7 @@ while [[ $# -gt 0 ]]; do
       ;;
     --quick) presets+=(release) ;;
     --preset)
-      [[ $# -ge 2 ]] || die "--preset needs a name: release, debug, asan-ubsan, tsan or msan"
+      [[ $# -ge 2 ]] || die "--preset needs a name: release, debug, asan-ubsan, tsan, effects or msan"
       presets+=("$2")
       shift
       ;;
@@ -49,13 +50,13 @@ while [[ $# -gt 0 ]]; do
   esac
   shift
 done
-if [[ ${#presets[@]} -eq 0 ]]; then presets=(release asan-ubsan tsan); fi
+if [[ ${#presets[@]} -eq 0 ]]; then presets=(release asan-ubsan tsan effects); fi
 groups=(build run test)
 for preset in "${presets[@]}"; do
   case "$preset" in
     release | debug | asan-ubsan | tsan) ;;
-    msan) groups+=(msan) ;;
-    *) die "no such preset: '$preset'; there are release, debug, asan-ubsan, tsan and msan" ;;
+    effects | msan) groups+=("$preset") ;;
+    *) die "no such preset: '$preset'; there are release, debug, asan-ubsan, tsan, effects and msan" ;;
   esac
 done
 

@@ -19,12 +19,14 @@ const char* Arena::Format(const char* format, ...) noexcept {
   std::va_list measured;
   va_start(arguments, format);
   va_copy(measured, arguments);
-  const int length = std::vsnprintf(nullptr, 0, format, measured);
+  const int length = STADIAL_EFFECTS_REVIEWED("measures; no wide floating-point values",
+                                              std::vsnprintf(nullptr, 0, format, measured));
   va_end(measured);
   STADIAL_ASSERT_COMPARE_ALWAYS(length, >=, 0, "malformed format");
   const std::size_t bytes = static_cast<std::size_t>(length) + 1;
   char* const text = static_cast<char*>(Allocate(bytes, 1));
-  std::vsnprintf(text, bytes, format, arguments);
+  STADIAL_EFFECTS_REVIEWED("into the arena; no wide floating-point values",
+                           std::vsnprintf(text, bytes, format, arguments));
   va_end(arguments);
   return text;
 }

@@ -55,8 +55,9 @@ bool ArenaCore::Grow(std::size_t sizeBytes, std::size_t alignment) noexcept {
   const std::size_t committed = segment_->CommittedBytes();
   STADIAL_ASSERT_COMPARE(committed, >=, offset + present,
                          "the segment was decommitted under its growing arena; use Arena::Shrink");
-  isGrowthRefused_ =
-      !segment_->Commit(offset + std::max(needed, ahead)) && !segment_->Commit(offset + needed);
+  isGrowthRefused_ = STADIAL_EFFECTS_REVIEWED(
+      "pages of its own segment, where AllowGrowth permits it",
+      !segment_->Commit(offset + std::max(needed, ahead)) && !segment_->Commit(offset + needed));
   if (isGrowthRefused_) return false;
 
   std::byte* const oldEnd = end_;

@@ -10,7 +10,9 @@ ByteText FormatBytes(std::uint64_t bytes) noexcept {
   constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   ByteText result{};
   if (bytes < kPlainBelow) {
-    std::snprintf(result.text, sizeof result.text, "%llu B", static_cast<unsigned long long>(bytes));
+    STADIAL_EFFECTS_REVIEWED(
+        "an integer, into a buffer of its own",
+        std::snprintf(result.text, sizeof result.text, "%llu B", static_cast<unsigned long long>(bytes)));
     return result;
   }
   double value = static_cast<double>(bytes) / 1024.0;
@@ -20,7 +22,8 @@ ByteText FormatBytes(std::uint64_t bytes) noexcept {
     value /= 1024.0;
     ++unit;
   }
-  std::snprintf(result.text, sizeof result.text, "%.1f %s", value, kUnits[unit]);
+  STADIAL_EFFECTS_REVIEWED("a double below 1024, into a buffer of its own",
+                           std::snprintf(result.text, sizeof result.text, "%.1f %s", value, kUnits[unit]));
   return result;
 }
 

@@ -57,14 +57,29 @@ bool ArenaOver(std::byte* base, std::size_t bytes, mi_arena_id_t& arena) noexcep
 }
 
 // Different for every thread that is alive.
-std::uintptr_t CurrentThreadMark() noexcept {
-  static thread_local char mark;
-  return reinterpret_cast<std::uintptr_t>(&mark);
+std::uintptr_t CurrentThreadMark() noexcept STADIAL_NONALLOCATING {
+  static thread_local char mark [[gnu::tls_model("initial-exec")]];
+  return STADIAL_EFFECTS_REVIEWED("thread-local storage of one byte",
+                                  reinterpret_cast<std::uintptr_t>(&mark));
 }
 
 std::uint32_t NextIdentity() noexcept {
   static std::atomic<std::uint32_t> next{1};
   return next.fetch_add(1, std::memory_order_relaxed);
+}
+
+[[noreturn]] void AbortOtherThread(const char* component, const char* operation) noexcept {
+  char line[256];
+  const int formatted =
+      std::snprintf(line, sizeof line,
+                    "stadial: fallback heap '%s': %s from a thread that does not own it; only Free and "
+                    "Stats may be called from other threads\n",
+                    component, operation);
+  if (formatted > 0) {
+    const auto length = std::min(static_cast<std::size_t>(formatted), sizeof line - 1);
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, length);
+  }
+  std::abort();
 }
 
 mi_heap_t* HeapOf(void* heap) noexcept { return static_cast<mi_heap_t*>(heap); }
@@ -163,7 +178,8 @@ void* FallbackHeap::TryAllocate(std::size_t sizeBytes, std::size_t alignment) no
   std::byte* block = nullptr;
   if (alignment <= kAlignmentMax && sizeBytes < segment_->CommittedBytes() && TryReserve(sizeBytes)) {
     // mimalloc's blocks are 16-aligned; above that the payload is moved inside a larger block.
-    block = static_cast<std::byte*>(mi_heap_malloc(HeapOf(heap_), sizeBytes + blockAlignment));
+    block = static_cast<std::byte*>(STADIAL_EFFECTS_REVIEWED(
+        "the designated fallback itself", mi_heap_malloc(HeapOf(heap_), sizeBytes + blockAlignment)));
     if (block == nullptr) {
       liveBytes_.fetch_sub(sizeBytes, std::memory_order_relaxed);
       peakBytes_.store(peakBefore, std::memory_order_relaxed);
@@ -199,7 +215,8 @@ void FallbackHeap::Free(void* memory) noexcept {
   frees_.fetch_add(1, std::memory_order_relaxed);
   liveBlocks_.fetch_sub(1, std::memory_order_relaxed);
   liveBytes_.fetch_sub(sizeBytes, std::memory_order_relaxed);
-  mi_free(static_cast<std::byte*>(memory) - offset);
+  STADIAL_EFFECTS_REVIEWED("the designated fallback itself",
+                           mi_free(static_cast<std::byte*>(memory) - offset));
 }
 
 void* FallbackHeap::Allocate(std::size_t sizeBytes, std::size_t alignment) noexcept {
@@ -321,19 +338,8 @@ void FallbackHeap::Exhausted(std::size_t sizeBytes, std::size_t alignment) const
 }
 
 void FallbackHeap::AssertOwner(const char* operation) const noexcept {
-  if (ownerThread_ == CurrentThreadMark()) [[likely]]
-    return;
-  char line[256];
-  const int formatted =
-      std::snprintf(line, sizeof line,
-                    "stadial: fallback heap '%s': %s from a thread that does not own it; only Free and "
-                    "Stats may be called from other threads\n",
-                    component_, operation);
-  if (formatted > 0) {
-    const auto length = std::min(static_cast<std::size_t>(formatted), sizeof line - 1);
-    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, length);
-  }
-  std::abort();
+  if (ownerThread_ != CurrentThreadMark()) [[unlikely]]
+    AbortOtherThread(component_, operation);
 }
 
 }  // namespace stadial::arenas

@@ -41,16 +41,19 @@ FixedString::FixedString(Arena& arena, std::size_t capacity) noexcept : capacity
 
 bool FixedString::AppendTruncated(std::string_view text) noexcept {
   if (TryAppend(text)) return true;
-  const bool kept = TryAppend(text.substr(0, WholeSequences(text.data(), RemainingBytes())));
+  const bool kept = TryAppend({text.data(), WholeSequences(text.data(), RemainingBytes())});
   STADIAL_ASSERT_ALWAYS(kept, "the part that fits does not fit");
   return false;
 }
 
 std::size_t FixedString::FormatBehind(const char* format, std::va_list arguments) noexcept {
   char nowhere[1];
-  const int length = data_ == nullptr
-                         ? std::vsnprintf(nowhere, sizeof nowhere, format, arguments)
-                         : std::vsnprintf(data_ + size_, RemainingBytes() + 1, format, arguments);
+  const int length =
+      data_ == nullptr
+          ? STADIAL_EFFECTS_REVIEWED("cut off; no wide floating-point values",
+                                     std::vsnprintf(nowhere, sizeof nowhere, format, arguments))
+          : STADIAL_EFFECTS_REVIEWED("into the string; no wide floating-point values",
+                                     std::vsnprintf(data_ + size_, RemainingBytes() + 1, format, arguments));
   STADIAL_ASSERT_COMPARE_ALWAYS(length, >=, 0, "malformed format");
   return static_cast<std::size_t>(length);
 }

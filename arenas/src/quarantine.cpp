@@ -54,8 +54,10 @@ Result<void> Quarantine::RotateAndReset(const LaneSet& lanes, std::source_locati
                          static_cast<const void*>(Window()), "the lanes do not stand in the open window");
   // A checked build writes to what it takes back, so that has to happen before the window closes.
   lanes.ResetAll(site);
-  STADIAL_ASSIGN_OR_RETURN(std::byte* const opened, Rotate());
-  lanes.MoveAll(opened);
+  Result<std::byte*> opened =
+      STADIAL_EFFECTS_REVIEWED("system calls on its own pages; a tool that is turned on", Rotate());
+  if (!opened) return opened.GetError();
+  lanes.MoveAll(*opened);
   return {};
 }
 

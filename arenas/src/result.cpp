@@ -41,7 +41,8 @@ Error Error::Format(ErrorCode code, const char* format, ...) noexcept {
   error.code_ = code;
   std::va_list arguments;
   va_start(arguments, format);
-  std::vsnprintf(error.message_, sizeof error.message_, format, arguments);
+  STADIAL_EFFECTS_REVIEWED("into a buffer of its own; no wide floating-point values",
+                           std::vsnprintf(error.message_, sizeof error.message_, format, arguments));
   va_end(arguments);
   return error;
 }

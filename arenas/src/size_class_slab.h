@@ -145,6 +145,9 @@ struct alignas(128) SizeClassHeap::Shard {
   static constexpr std::uint64_t kPushed = 1;
   static_assert(kStackPlaces <= kPlaceMask);
 
+  template <std::size_t... Classes>
+  constexpr Shard(bool isOpen, std::index_sequence<Classes...>) noexcept
+      : words{(isOpen ? kSmall[Classes].stackStart : kSmall[Classes].stackEnd)...} {}
   constexpr explicit Shard(bool isOpen = true) noexcept
       : Shard(isOpen, std::make_index_sequence<kClasses>()) {}
   std::uint32_t Count(unsigned sizeClass) const noexcept {
@@ -166,11 +169,6 @@ struct alignas(128) SizeClassHeap::Shard {
   void* places[kStackPlaces] = {};
   ShortLock lock;  // of shared ones
   bool isShared = false;
-
- private:
-  template <std::size_t... Classes>
-  constexpr Shard(bool isOpen, std::index_sequence<Classes...>) noexcept
-      : words{(isOpen ? kSmall[Classes].stackStart : kSmall[Classes].stackEnd)...} {}
 };
 
 class SizeClassHeap::ShardGuard {

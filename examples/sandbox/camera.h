@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
+
 #include "vector_math.h"
 #include "vox_file.h"
 
@@ -38,7 +40,7 @@ struct Camera {
 };
 
 // turn: degrees added to the yaw of an orbit (ignored by a fixed camera).
-Camera MakeCamera(const CameraSpec& spec, float turn = 0.0F) noexcept;
+Camera MakeCamera(const CameraSpec& spec, float turn = 0.0F) noexcept STADIAL_NONALLOCATING;
 
 // Where frame `index` samples within its pixels, in pixels from the centre, [-0.5, 0.5): Halton points of
 // bases 2 and 3. Any 2^a * 3^b successive frames cover the pixel evenly; the sequence repeats after 1,296 =
@@ -46,6 +48,6 @@ Camera MakeCamera(const CameraSpec& spec, float turn = 0.0F) noexcept;
 struct Jitter {
   float x = 0.0F, y = 0.0F;
 };
-Jitter HaltonJitter(std::uint64_t index) noexcept;
+Jitter HaltonJitter(std::uint64_t index) noexcept STADIAL_NONALLOCATING;
 
 }  // namespace stadial::sandbox

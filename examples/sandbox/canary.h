@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/result.h"
 
 namespace stadial::sandbox {
@@ -15,6 +16,6 @@ std::string* CanaryText() noexcept;
 // InvalidArgument when --canary was given something else.
 arenas::Result<void> CheckCanary();
 // Called by the simulate node in every frame.
-void VisitCanary(std::uint64_t frameIndex) noexcept;
+void VisitCanary(std::uint64_t frameIndex) noexcept STADIAL_NONALLOCATING;
 
 }  // namespace stadial::sandbox

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
+
 #include "camera.h"
 #include "shader_interface.h"
 #include "world.h"
@@ -36,7 +38,7 @@ struct FrameParameters {
 };
 
 FrameUniforms MakeFrameUniforms(const World& world, const Environment& environment,
-                                const FrameParameters& parameters) noexcept;
+                                const FrameParameters& parameters) noexcept STADIAL_NONALLOCATING;
 
 // Points an orbit at a world: its target becomes the middle of what is there; a distance of 0 becomes the
 // least one that shows everything, and the target then moves so that it stands in the middle of the image. A

@@ -20,11 +20,18 @@ int SayUnable(const char* text) {
   return kExitUnable;
 }
 
-void WriteLog(void*, runtime::LogLevel level, const char* text, std::size_t lengthBytes) noexcept {
+void WriteLog(void*, runtime::LogLevel level, const char* text,
+              std::size_t lengthBytes) noexcept STADIAL_NONALLOCATING {
   char line[runtime::kLogTextBytesMax + 32];
-  const int length = std::snprintf(line, sizeof line, "sandbox: %s: %.*s\n", runtime::ToString(level),
-                                   static_cast<int>(lengthBytes), text);
-  if (length > 0) static_cast<void>(!::write(STDERR_FILENO, line, static_cast<std::size_t>(length)));
+  const int length =
+      STADIAL_EFFECTS_REVIEWED("strings, into a buffer of its own",
+                               std::snprintf(line, sizeof line, "sandbox: %s: %.*s\n",
+                                             runtime::ToString(level), static_cast<int>(lengthBytes), text));
+  if (length > 0) {
+    STADIAL_EFFECTS_REVIEWED(
+        "a system call that keeps nothing",
+        static_cast<void>(!::write(STDERR_FILENO, line, static_cast<std::size_t>(length))));
+  }
 }
 
 Result<void> ListDevices() {

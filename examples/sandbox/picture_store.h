@@ -11,6 +11,7 @@
 
 #include "options.h"
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 
 namespace stadial::sandbox {
 
@@ -29,7 +30,7 @@ class PictureStore {
   static std::size_t BytesFor(const Options& options);
 
   // The place for frame `frame`; null when it is not to be kept. O(log pictures).
-  Picture* Find(std::uint64_t frame) noexcept;
+  Picture* Find(std::uint64_t frame) noexcept STADIAL_NONALLOCATING;
   std::span<const Picture> Pictures() const noexcept { return pictures_; }
 
  private:

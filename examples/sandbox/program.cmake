@@ -26,6 +26,7 @@ add_library(sandbox_program STATIC
 target_link_libraries(sandbox_program PUBLIC sandbox_content stadial::gpu)
 target_link_libraries(sandbox_program PRIVATE CLI11::CLI11 nlohmann_json::nlohmann_json)
 stadial_private_flags(sandbox_program)
+stadial_outside_frames(options.cpp report.cpp sizing.cpp)
 if(STADIAL_SANITIZE)
   # Command line and JSON: all template, half a minute each when a sanitizer's checks are optimised.
   set_source_files_properties(options.cpp report.cpp PROPERTIES COMPILE_OPTIONS -O0)

@@ -278,8 +278,9 @@ Result<void> GpuExecutor::SubmitFrame(const runtime::FrameContext& frame, bool c
 }
 
 std::uint64_t GpuExecutor::CallbacksInFrames() const noexcept {
-  const HostMemoryPhaseStats frames =
-      device_.GetInstance().Memory().Stats().byPhase[static_cast<std::size_t>(runtime::Phase::Frame)];
+  const HostMemoryPhaseStats frames = STADIAL_EFFECTS_REVIEWED(
+      "a mutex that is held for a few loads",
+      device_.GetInstance().Memory().Stats().byPhase[static_cast<std::size_t>(runtime::Phase::Frame)]);
   return frames.allocations + frames.reallocations;
 }
 

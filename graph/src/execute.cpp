@@ -56,7 +56,7 @@ void RenderGraph::BeginFrame(runtime::FrameContext& frame) noexcept {
     timeline->BeginFrame(frame.frameIndex);
 }
 
-void GraphState::ExecuteInWaves(runtime::FrameContext& frame) {
+void GraphState::ExecuteInWaves(runtime::FrameContext& frame) noexcept {
   runtime::TaskRunner& runner = runtime.Runner();
   const std::uint32_t workers = runner.WorkerCount();
   STADIAL_ASSERT_ALWAYS(workers != 0 && frame.lanes != nullptr && frame.lanes->Count() >= workers,
@@ -78,8 +78,11 @@ void GraphState::ExecuteInWaves(runtime::FrameContext& frame) {
     if (shared == 0 || nodes.size() == 1) {
       job.Work(0);
     } else {
-      runner.Run([](void* data, std::uint32_t worker) noexcept { static_cast<WaveJob*>(data)->Work(worker); },
-                 &job);
+      runner.Run(
+          [](void* data, std::uint32_t worker) noexcept STADIAL_NONALLOCATING {
+            static_cast<WaveJob*>(data)->Work(worker);
+          },
+          &job);
     }
   }
 }

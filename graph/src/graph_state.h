@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/graph/cleanup_stack.h"
 #include "stadial/graph/render_graph.h"
 #include "stadial/runtime/dependency_order.h"
@@ -118,7 +119,7 @@ struct NodeSurvey {
 };
 
 struct ExecuteEntry {
-  void (*function)(NodeInstance& node, graph::ExecuteContext& ctx);
+  void (*function)(NodeInstance& node, graph::ExecuteContext& ctx) STADIAL_NONALLOCATING;
   NodeInstance* node;
 };
 
@@ -162,12 +163,12 @@ struct GraphState {
   std::size_t EventsNeeded(const NodeSurvey& survey) const;
   std::size_t DeferredNeeded() const;
   // execute.cpp
-  void ExecuteInWaves(runtime::FrameContext& frame);
+  void ExecuteInWaves(runtime::FrameContext& frame) noexcept STADIAL_NONALLOCATING;
   bool HasWaves() const { return options.executeInWaves && runtime.Runner().WorkerCount() > 1; }
   // recompile.cpp
   Result<void> CompileAllNodes();
   Result<void> CompileNodeAt(std::uint32_t node, bool isRecompile);
-  void OnNodeDirty(const runtime::Event& event);
+  void OnNodeDirty(const runtime::Event& event) STADIAL_NONALLOCATING;
   void AddToPass(std::uint32_t node);
   void CascadeFrom(std::uint32_t node);
   bool MarkDirty(std::uint32_t node);

@@ -11,7 +11,7 @@ namespace stadial::graph {
 namespace {
 
 // Takes the place of a failed node's function.
-void SkipNode(NodeInstance&, ExecuteContext&) {}
+void SkipNode(NodeInstance&, ExecuteContext&) STADIAL_NONALLOCATING {}
 
 }  // namespace
 

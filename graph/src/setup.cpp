@@ -86,7 +86,8 @@ Result<void> GraphState::SizeQueues(const NodeSurvey& survey) {
   if (!dirtySubscription.IsActive()) {  // T10: once, however often Setup is repeated
     auto subscription = events.Subscribe(
         runtime::EventType::NodeDirty,
-        [](void* self, const runtime::Event& event) { static_cast<GraphState*>(self)->OnNodeDirty(event); },
+        [](void* self, const runtime::Event& event)
+            STADIAL_NONALLOCATING { static_cast<GraphState*>(self)->OnNodeDirty(event); },
         this);
     if (!subscription) return subscription.GetError();
     dirtySubscription = std::move(subscription).Value();

@@ -33,7 +33,7 @@ struct PlainTargets {
   std::atomic<void* (*)(std::size_t) noexcept> newBlock;  // null: the gated call decides
 };
 extern constinit PlainTargets plainTargets [[gnu::visibility("hidden")]];
-void WatchPlainCalls(bool on) noexcept;
+void WatchPlainCalls(bool on) noexcept STADIAL_NONALLOCATING;
 
 [[gnu::always_inline]] inline void* CallPlainMalloc(std::size_t sizeBytes) noexcept {
   return plainTargets.malloc.load(std::memory_order_relaxed)(sizeBytes);

@@ -30,10 +30,11 @@ struct Listener {
 constinit Listener listeners[AllocationTracker::kActiveTrackersMax];
 constinit std::atomic<std::uint32_t> listenersLocked{0};
 
-void SpinLock(std::atomic<std::uint32_t>& locked) noexcept {
+void SpinLock(std::atomic<std::uint32_t>& locked) noexcept STADIAL_NONALLOCATING {
   while (locked.exchange(1, std::memory_order_acquire) != 0) {
     for (int spin = 0; locked.load(std::memory_order_relaxed) != 0; ++spin) {
-      if (spin > 1000) sched_yield();  // the holder may have been preempted
+      // The holder may have been preempted.
+      if (spin > 1000) STADIAL_EFFECTS_REVIEWED("a system call that only schedules", sched_yield());
     }
   }
 }
@@ -55,7 +56,7 @@ Phase CurrentPhase() noexcept {
 AllocationTracker::Lock::Lock(const AllocationTracker& tracker) noexcept : locked_(tracker.locked_) {
   SpinLock(locked_);
 }
-AllocationTracker::Lock::~Lock() { SpinUnlock(locked_); }
+AllocationTracker::Lock::~Lock() noexcept { SpinUnlock(locked_); }
 
 // The gate's side of the trackers, and what fork needs.
 struct AllocationTrackerAccess {

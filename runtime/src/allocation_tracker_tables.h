@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/runtime/allocation_tracker.h"
 
 namespace stadial::runtime {
@@ -93,8 +94,8 @@ struct AllocationTracker::Tables {
 // Holds the tracker's spin lock.
 class AllocationTracker::Lock {
  public:
-  explicit Lock(const AllocationTracker& tracker) noexcept;
-  ~Lock();
+  explicit Lock(const AllocationTracker& tracker) noexcept STADIAL_NONALLOCATING;
+  ~Lock() noexcept STADIAL_NONALLOCATING;
   Lock(const Lock&) = delete;
   Lock& operator=(const Lock&) = delete;
 

@@ -59,7 +59,7 @@ void RememberScopedHeap(const arenas::FallbackHeap* heap) noexcept {
 
 std::atomic<std::uint64_t>* FallbackSite::CauseToRefuse(std::size_t sizeBytes) noexcept {
   if (heap_ == nullptr || sizeBytes > budgetBytes_) return &refusedByBudget_;
-  if (ownerThread_ != &detail::gateThread) return &refusedByThread_;
+  if (ownerThread_ != &detail::GateThread()) return &refusedByThread_;
   // Only the owning thread gets here, so load and add need not be one step; frees on other threads only
   // lower it.
   if (bytes_.load(std::memory_order_relaxed) > budgetBytes_ - sizeBytes) return &refusedByBudget_;
@@ -175,7 +175,7 @@ Result<FallbackSite*> FallbackRegistry::Register(const char* name, const char* o
   FallbackSite* const site =
       ::new (&sites_[siteCount_]) FallbackSite(name, owner, budgetBytes, countPerFrameMax);
   site->heap_ = &heap_;
-  site->ownerThread_ = &detail::gateThread;
+  site->ownerThread_ = &detail::GateThread();
   ++siteCount_;
   return site;
 }
@@ -192,10 +192,10 @@ void FallbackRegistry::Close() noexcept {
 }
 
 FallbackScope::FallbackScope(FallbackSite& site) noexcept
-    : previousWord_(detail::gateThread.word), previousSite_(detail::gateThread.fallback) {
+    : previousWord_(detail::GateThread().word), previousSite_(detail::GateThread().fallback) {
   if (site.heap_ != nullptr) RememberScopedHeap(site.heap_);
-  detail::gateThread.fallback = &site;
-  detail::gateThread.word |= detail::kGateFallbackBit;
+  detail::GateThread().fallback = &site;
+  detail::GateThread().word |= detail::kGateFallbackBit;
   detail::GateCompilerBarrier();
 }
 
@@ -204,13 +204,13 @@ namespace {
 
 // The heap underneath is mimalloc's own and does not pass the gate; what the site asserts may print.
 bool StandsInAScope() noexcept {
-  return (gateThread.word & (kGateFallbackBit | kGateBusyBit | kGateDriverBit)) == kGateFallbackBit;
+  return (GateThread().word & (kGateFallbackBit | kGateBusyBit | kGateDriverBit)) == kGateFallbackBit;
 }
 
 }  // namespace
 
 void* GateAllocateFromFallback(std::size_t sizeBytes, std::size_t alignment) noexcept {
-  return StandsInAScope() ? gateThread.fallback->TryAllocate(sizeBytes, alignment) : nullptr;
+  return StandsInAScope() ? GateThread().fallback->TryAllocate(sizeBytes, alignment) : nullptr;
 }
 
 std::size_t GateFallbackBlockBytes(const void* block) noexcept {
@@ -226,7 +226,7 @@ void GateFreeToFallback(void* block) noexcept {
 
 bool GateChargeFallback(std::size_t sizeBytes) noexcept {
   if (!StandsInAScope()) return false;
-  FallbackSite& site = *gateThread.fallback;
+  FallbackSite& site = *GateThread().fallback;
   if (auto* const cause = site.CauseToRefuse(sizeBytes); cause != nullptr) {
     cause->fetch_add(1, std::memory_order_relaxed);
     return false;

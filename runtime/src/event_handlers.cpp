@@ -8,7 +8,7 @@ namespace stadial::runtime {
 namespace {
 
 // What a handler that was removed during dispatch is replaced with until it is unlinked.
-void IgnoreEvent(void*, const Event&) {}
+void IgnoreEvent(void*, const Event&) STADIAL_NONALLOCATING {}
 
 }  // namespace
 

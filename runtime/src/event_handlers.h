@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/runtime/event_bus.h"
 
 namespace stadial::runtime {
@@ -31,8 +32,9 @@ class HandlerTable {
   void AdoptFrom(const HandlerTable& other) noexcept;
 
   // `categories` 0: by type. Index kNone when the table is full.
-  Reference Add(EventType type, EventCategoryMask categories, EventHandler invoke, void* self) noexcept;
-  void Remove(Reference reference) noexcept;
+  Reference Add(EventType type, EventCategoryMask categories, EventHandler invoke,
+                void* self) noexcept STADIAL_NONALLOCATING;
+  void Remove(Reference reference) noexcept STADIAL_NONALLOCATING;
 
   // Between BeginDispatch and EndDispatch: calls every handler of the event. Not re-entrant.
   void BeginDispatch() noexcept {
@@ -93,9 +95,10 @@ class HandlerTable {
   void Unlink(Handler& handler) noexcept;
   static void Append(List& list, Handler& handler) noexcept;
   void UpdateBucket(const Handler& handler) noexcept;
-  static void CallByType(const Handler* handler, const Event& event, EventType type) noexcept;
-  void DispatchAttentively(const Event& event) noexcept;
-  void Settle() noexcept;
+  static void CallByType(const Handler* handler, const Event& event,
+                         EventType type) noexcept STADIAL_NONALLOCATING;
+  void DispatchAttentively(const Event& event) noexcept STADIAL_NONALLOCATING;
+  void Settle() noexcept STADIAL_NONALLOCATING;
 
   Bucket* buckets_ = nullptr;
   std::uint64_t attention_ = 0;

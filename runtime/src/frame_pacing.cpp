@@ -13,14 +13,15 @@ namespace {
 
 constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
 
-std::uint64_t SystemNowNs(void*) noexcept { return NowNs(); }
+std::uint64_t SystemNowNs(void*) noexcept STADIAL_NONALLOCATING { return NowNs(); }
 
-void SystemSleepUntilNs(void*, std::uint64_t untilNs) noexcept {
+void SystemSleepUntilNs(void*, std::uint64_t untilNs) noexcept STADIAL_NONALLOCATING {
   timespec until{};
   until.tv_sec = static_cast<time_t>(untilNs / kNsPerSecond);
   until.tv_nsec = static_cast<long>(untilNs % kNsPerSecond);
   // Interrupted or refused: the caller looks at the clock.
-  static_cast<void>(::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr));
+  STADIAL_EFFECTS_REVIEWED("a system call that waits", static_cast<void>(::clock_nanosleep(
+                                                           CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr)));
 }
 
 }  // namespace

@@ -86,7 +86,10 @@ void SetGateProcessFlag(std::uint32_t flag, bool on) noexcept {
   } else {
     gateProcessFlags.fetch_and(~flag, std::memory_order_seq_cst);
   }
-  const GateObject* const object = StadialGateObject == nullptr ? nullptr : StadialGateObject();
+  const GateObject* const object =
+      StadialGateObject == nullptr
+          ? nullptr
+          : STADIAL_EFFECTS_REVIEWED("a table that the self-test has filled", StadialGateObject());
   if (object == nullptr || object->watch == nullptr) return;
   // No lock, because a forked child may be here: whoever finds that the flags moved on tells the object
   // again.
@@ -219,7 +222,7 @@ const char* ToString(GateState state) noexcept {
 GateThreadCounters CurrentThreadCounters() noexcept {
   GateThreadCounters counters;
   detail::AddTo(counters, detail::CurrentTally());
-  if (const detail::GateThreadSlot* slot = detail::gateThread.slot; slot != nullptr) {
+  if (const detail::GateThreadSlot* slot = detail::GateThread().slot; slot != nullptr) {
     counters.allocations -= slot->baseline.allocations;
     counters.allocatedBytes -= slot->baseline.allocatedBytes;
     counters.frees -= slot->baseline.frees;

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
+
 namespace stadial::runtime::detail {
 
 inline constexpr std::uint64_t kNoGateFrame = ~std::uint64_t{0};
@@ -11,6 +13,6 @@ inline constexpr std::uint64_t kNoGateFrame = ~std::uint64_t{0};
 std::uint64_t GateFrame() noexcept;
 
 // Sets or clears one of kGateTrackersActive and kGateFramesRunning, and tells the gate's object.
-void SetGateProcessFlag(std::uint32_t flag, bool on) noexcept;
+void SetGateProcessFlag(std::uint32_t flag, bool on) noexcept STADIAL_NONALLOCATING;
 
 }  // namespace stadial::runtime::detail

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
+
 namespace stadial::runtime::detail {
 
 struct GateSymbol {
@@ -21,8 +23,9 @@ struct GateObject {
   const GateSymbol* symbols;
   std::size_t symbolCount;
   const std::atomic<std::uint64_t>*
-      foreignBlocks;       // blocks of other allocators that were given to free or realloc
-  void (*watch)(bool on);  // told when gateProcessFlags becomes zero or stops being so; may be null
+      foreignBlocks;  // blocks of other allocators that were given to free or realloc
+  // Told when gateProcessFlags becomes zero or stops being so; may be null.
+  void (*watch)(bool on) noexcept STADIAL_NONALLOCATING;
 };
 
 }  // namespace stadial::runtime::detail

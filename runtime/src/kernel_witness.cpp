@@ -13,7 +13,9 @@ namespace detail {
 namespace {
 constinit thread_local WitnessThreadState witnessThread [[gnu::tls_model("initial-exec")]];
 }
-WitnessThreadState& CurrentWitness() noexcept { return witnessThread; }
+WitnessThreadState& CurrentWitness() noexcept {
+  return STADIAL_EFFECTS_REVIEWED("initial-exec thread-local storage", witnessThread);
+}
 
 }  // namespace detail
 
@@ -39,7 +41,7 @@ WitnessExemption::WitnessExemption() noexcept
   std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
-WitnessExemption::~WitnessExemption() {
+WitnessExemption::~WitnessExemption() noexcept {
   std::atomic_signal_fence(std::memory_order_seq_cst);
   if (!wasOpen_) return;
   detail::WitnessThreadState& state = detail::CurrentWitness();
@@ -100,7 +102,8 @@ void VmSyscallWitness::ResetFirst() noexcept { state_->first = FirstVmSyscall{};
 std::uint64_t MinorFaults() noexcept {
 #if defined(RUSAGE_THREAD)
   rusage usage{};
-  if (getrusage(RUSAGE_THREAD, &usage) == 0) return static_cast<std::uint64_t>(usage.ru_minflt);
+  if (STADIAL_EFFECTS_REVIEWED("a system call that only reads", ::getrusage(RUSAGE_THREAD, &usage)) == 0)
+    return static_cast<std::uint64_t>(usage.ru_minflt);
 #endif
   return 0;
 }

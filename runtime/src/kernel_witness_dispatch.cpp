@@ -40,7 +40,7 @@
 // the red zone carries it across the call, so that signals may nest. Restorer is what a signal handler
 // returns through.
 asm(R"(
-  .pushsection .text
+  .pushsection .text.stadialWitness,"ax",@progbits
   .p2align 4
   .globl stadialWitnessExemptBegin
   .hidden stadialWitnessExemptBegin

@@ -19,7 +19,7 @@ struct WitnessThreadState {
   FirstVmSyscall first;
 };
 
-WitnessThreadState& CurrentWitness() noexcept;
+WitnessThreadState& CurrentWitness() noexcept STADIAL_NONALLOCATING;
 
 // Turns dispatch on for the calling thread. The error says what is missing.
 Result<void> TurnDispatchOn(WitnessThreadState& state) noexcept;

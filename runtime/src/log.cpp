@@ -22,12 +22,15 @@ const char* ToString(LogLevel level) noexcept {
 void WriteLogToStderr(void*, LogLevel level, const char* text, std::size_t lengthBytes) noexcept {
   // One write per line, so that lines of several threads do not mix.
   char line[kLogTextBytesMax + 32];
-  const int length = std::snprintf(line, sizeof line, "stadial: %s: %.*s\n", ToString(level),
-                                   static_cast<int>(lengthBytes), text);
+  const int length =
+      STADIAL_EFFECTS_REVIEWED("strings, into a buffer of its own",
+                               std::snprintf(line, sizeof line, "stadial: %s: %.*s\n", ToString(level),
+                                             static_cast<int>(lengthBytes), text));
   if (length <= 0) return;
   const std::size_t bytes =
       static_cast<std::size_t>(length) < sizeof line ? static_cast<std::size_t>(length) : sizeof line - 1;
-  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, bytes);
+  [[maybe_unused]] const auto written =
+      STADIAL_EFFECTS_REVIEWED("a system call that keeps nothing", ::write(STDERR_FILENO, line, bytes));
 }
 
 void WriteLogNowhere(void*, LogLevel, const char*, std::size_t) noexcept {}
@@ -37,7 +40,8 @@ void LogSink::Format(LogLevel level, const char* format, ...) const noexcept {
   char text[kLogTextBytesMax];
   std::va_list arguments;
   va_start(arguments, format);
-  const int length = std::vsnprintf(text, sizeof text, format, arguments);
+  const int length = STADIAL_EFFECTS_REVIEWED("the caller's contract: no floating-point values",
+                                              std::vsnprintf(text, sizeof text, format, arguments));
   va_end(arguments);
   if (length < 0) return;
   write(userData, level, text,

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
+
 namespace stadial::runtime {
 
 inline void PauseProcessor() noexcept {
@@ -23,13 +25,13 @@ class SpinLock {
   SpinLock(const SpinLock&) = delete;
   SpinLock& operator=(const SpinLock&) = delete;
 
-  void Lock() noexcept {
+  void Lock() noexcept STADIAL_NONALLOCATING {
     while (isHeld_.exchange(true, std::memory_order_acquire)) {
       for (std::uint32_t tries = 0; isHeld_.load(std::memory_order_relaxed); ++tries) {
         if (tries < kTriesBeforeYield) {
           PauseProcessor();
         } else {
-          ::sched_yield();
+          STADIAL_EFFECTS_REVIEWED("a system call that only schedules", ::sched_yield());
         }
       }
     }

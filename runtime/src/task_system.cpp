@@ -337,8 +337,11 @@ void TaskSystem::State::RunWave(TaskWave& wave, std::uint32_t started) noexcept 
   workers[0].created += started;
   workers[0].createdKnown.store(workers[0].created, std::memory_order_seq_cst);
   HandOverLanes();
-  runner->Run([](void* data, std::uint32_t worker) noexcept { static_cast<State*>(data)->Loop(worker); },
-              this);
+  runner->Run(
+      [](void* data, std::uint32_t worker) noexcept STADIAL_NONALLOCATING {
+        static_cast<State*>(data)->Loop(worker);
+      },
+      this);
   HandOverLanes();
   STADIAL_ASSERT_ALWAYS(IsQuiescent(), "TaskRunner::Run returned before every job had ended");
   queued -= started;

@@ -14,6 +14,7 @@
 #include <type_traits>
 
 #include "spin_lock.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/runtime/task_system.h"
 #include "stadial/runtime/work_deque.h"
 #include "task_throttle.h"
@@ -219,11 +220,11 @@ struct TaskSystem::State {
     worker.magazine.head = task;
     ++worker.magazine.count;
   }
-  bool LoadMagazine(TaskWorker& worker) noexcept;
-  void StoreMagazine(TaskWorker& worker) noexcept;
-  void FreeToReserve(std::uint32_t task) noexcept;
-  std::uint32_t TakeFromReserve() noexcept;
-  void CollectEdges() noexcept;
+  bool LoadMagazine(TaskWorker& worker) noexcept STADIAL_NONALLOCATING;
+  void StoreMagazine(TaskWorker& worker) noexcept STADIAL_NONALLOCATING;
+  void FreeToReserve(std::uint32_t task) noexcept STADIAL_NONALLOCATING;
+  std::uint32_t TakeFromReserve() noexcept STADIAL_NONALLOCATING;
+  void CollectEdges() noexcept STADIAL_NONALLOCATING;
 
   // task_system.cpp
   TaskWave& FillingWave() noexcept { return waves[fillingWave]; }
@@ -251,7 +252,7 @@ struct TaskSystem::State {
   void RunWave(TaskWave& wave, std::uint32_t started) noexcept;
 
   // task_system_run.cpp
-  void Loop(std::uint32_t index) noexcept;
+  void Loop(std::uint32_t index) noexcept STADIAL_NONALLOCATING;
   std::uint32_t Find(TaskWorker& worker, std::uint32_t index) noexcept;
   std::uint32_t TakeShared(TaskWorker& worker, std::uint32_t priority) noexcept;
   void RunTask(TaskWorker& worker, std::uint32_t task, TaskContext& context) noexcept;
@@ -259,9 +260,9 @@ struct TaskSystem::State {
   bool PassThrottle(std::uint32_t task) noexcept;
   void ReturnBytes(TaskWorker& worker, std::uint64_t bytes) noexcept;
   void Push(TaskWorker& worker, std::uint32_t task) noexcept;
-  void PushShared(std::uint32_t task) noexcept;
+  void PushShared(std::uint32_t task) noexcept STADIAL_NONALLOCATING;
   bool HasWork() const noexcept;
-  bool IsQuiescent() const noexcept;
+  bool IsQuiescent() const noexcept STADIAL_NONALLOCATING;
   void Park() noexcept;
   void WakeSleepers(std::uint32_t count) noexcept;
 };

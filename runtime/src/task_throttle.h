@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "spin_lock.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/runtime/task.h"
 
 namespace stadial::runtime {
@@ -12,11 +13,11 @@ namespace stadial::runtime {
 class TaskThrottle {
  public:
   // Between two executions. It stays closed over them, if it was.
-  void SetBudget(const TaskBudget& budget) noexcept;
+  void SetBudget(const TaskBudget& budget) noexcept STADIAL_NONALLOCATING;
 
   // True: `bytes` are taken, and the task runs now. False: Hold it; both under Lock.
-  bool TryTake(std::uint64_t bytes) noexcept;
-  void Return(std::uint64_t bytes) noexcept;
+  bool TryTake(std::uint64_t bytes) noexcept STADIAL_NONALLOCATING;
+  void Return(std::uint64_t bytes) noexcept STADIAL_NONALLOCATING;
   void CountWait() noexcept { ++waits_; }
 
   SpinLock& Lock() noexcept { return lock_; }

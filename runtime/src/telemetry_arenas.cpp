@@ -5,23 +5,23 @@
 namespace stadial::runtime::detail {
 namespace {
 
-TelemetryArena ReadSetup(const void* self) noexcept {
+TelemetryArena ReadSetup(const void* self) noexcept STADIAL_NONALLOCATING {
   const std::size_t bytes = static_cast<const arenas::Arena*>(self)->UsedBytes();
   return {bytes, bytes};
 }
 
 template <std::uint32_t kHalf>
-TelemetryArena ReadCompile(const void* self) noexcept {
+TelemetryArena ReadCompile(const void* self) noexcept STADIAL_NONALLOCATING {
   const auto& memory = *static_cast<const CompileMemory*>(self);
   return {memory.UsedBytes(kHalf), memory.PeakBytes(kHalf)};
 }
 
-TelemetryArena ReadSlot(const void* self) noexcept {
+TelemetryArena ReadSlot(const void* self) noexcept STADIAL_NONALLOCATING {
   const auto& lanes = *static_cast<const arenas::LaneSet*>(self);
   return {lanes.UsedBytes(), lanes.PeakBytes()};
 }
 
-TelemetryArena ReadFallback(const void* self) noexcept {
+TelemetryArena ReadFallback(const void* self) noexcept STADIAL_NONALLOCATING {
   const arenas::FallbackHeapStats stats = static_cast<const arenas::FallbackHeap*>(self)->Stats();
   return {stats.liveBytes, stats.peakBytes};
 }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/runtime/thread_registry.h"
 
 namespace stadial::runtime::detail {
@@ -21,11 +22,12 @@ struct alignas(64) GateThreadSlot {
   GateTally tallies[4];  // indexed by ThreadRole; Unregistered stays zero
 };
 
-GateThreadSlot* ThreadSlots() noexcept;  // kRegisteredThreadsMax of them
+GateThreadSlot* ThreadSlots() noexcept STADIAL_NONALLOCATING;  // kRegisteredThreadsMax of them
 
 // Where the calling thread counts now.
 inline GateTally& CurrentTally() noexcept {
-  return gateThread.tally != nullptr ? *gateThread.tally : gateThread.own;
+  GateThreadState& thread = GateThread();
+  return thread.tally != nullptr ? *thread.tally : thread.own;
 }
 
 // Only the owning thread adds, so a relaxed load and store lose nothing.

@@ -20,13 +20,17 @@ void WaitOnWord(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
   until.tv_sec = static_cast<std::time_t>(deadlineNs / 1'000'000'000);
   until.tv_nsec = static_cast<long>(deadlineNs % 1'000'000'000);
   // WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, WAIT a relative one.
-  static_cast<void>(::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
-                              deadlineNs == kNoDeadline ? nullptr : &until, nullptr, FUTEX_BITSET_MATCH_ANY));
+  STADIAL_EFFECTS_REVIEWED(
+      "a system call that waits",
+      static_cast<void>(::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
+                                  deadlineNs == kNoDeadline ? nullptr : &until, nullptr,
+                                  FUTEX_BITSET_MATCH_ANY)));
 }
 
 void WakeWord(std::atomic<std::uint32_t>& word, std::uint32_t threads) noexcept {
-  static_cast<void>(
-      ::syscall(SYS_futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, threads, nullptr, nullptr, 0));
+  STADIAL_EFFECTS_REVIEWED("a system call that wakes",
+                           static_cast<void>(::syscall(SYS_futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG,
+                                                       threads, nullptr, nullptr, 0)));
 }
 
 #else
@@ -35,7 +39,7 @@ void WakeWord(std::atomic<std::uint32_t>& word, std::uint32_t threads) noexcept 
 void WaitOnWord(const std::atomic<std::uint32_t>& word, std::uint32_t expected, std::uint64_t) noexcept {
   if (word.load(std::memory_order_acquire) != expected) return;
   const std::timespec pause{0, 100'000};
-  ::nanosleep(&pause, nullptr);
+  STADIAL_EFFECTS_REVIEWED("a system call that waits", ::nanosleep(&pause, nullptr));
 }
 
 void WakeWord(std::atomic<std::uint32_t>&, std::uint32_t) noexcept {}

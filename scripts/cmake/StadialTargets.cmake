@@ -11,15 +11,56 @@ if(PROJECT_IS_TOP_LEVEL)
   endif()
   find_program(STADIAL_CCACHE ccache)
   mark_as_advanced(STADIAL_CCACHE)
-  if(STADIAL_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
+  # (ccache has nothing to keep of a build that only looks, see below.)
+  if(STADIAL_CCACHE AND NOT STADIAL_EFFECTS AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
     # ccache serves what is compiled with a precompiled header only when told that it may.
     set(CMAKE_C_COMPILER_LAUNCHER "${STADIAL_CCACHE}")
     set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND};-E;env;CCACHE_SLOPPINESS=pch_defines,time_macros;${STADIAL_CCACHE}")
   endif()
 endif()
 
+if(STADIAL_EFFECTS)
+  if(NOT (CMAKE_CXX_COMPILER_ID MATCHES Clang AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 20))
+    message(FATAL_ERROR "STADIAL_EFFECTS needs clang 20 or later (Debian: clang-22), not ${CMAKE_CXX_COMPILER_ID} "
+            "${CMAKE_CXX_COMPILER_VERSION}; use the preset 'effects'")
+  endif()
+  # The question is what compiles: no code is generated, and objects, libraries and programs are empty files.
+  set(CMAKE_CXX_COMPILE_OBJECT
+      "<CMAKE_CXX_COMPILER> <DEFINES> <INCLUDES> <FLAGS> -fsyntax-only <SOURCE>" ": > <OBJECT>")
+  set(CMAKE_C_COMPILE_OBJECT ": > <OBJECT>")
+  set(CMAKE_CXX_ARCHIVE_CREATE ": > <TARGET>")
+  set(CMAKE_CXX_ARCHIVE_APPEND ": > <TARGET>")
+  set(CMAKE_CXX_ARCHIVE_FINISH ":")
+  set(CMAKE_CXX_LINK_EXECUTABLE ": > <TARGET>")
+  set(CMAKE_CXX_COMPILE_OPTIONS_PIC "")
+  set(CMAKE_CXX_COMPILE_OPTIONS_PIE "")
+  # Half of the time goes into the standard's headers: once for all files.
+  set(stadialEffectsPch "${CMAKE_BINARY_DIR}/effects_headers.pch")
+  set(stadialEffectsHeaders "${CMAKE_CURRENT_LIST_DIR}/effects_headers.h")
+  add_custom_command(OUTPUT "${stadialEffectsPch}" MAIN_DEPENDENCY "${stadialEffectsHeaders}" VERBATIM
+    COMMAND ${CMAKE_CXX_COMPILER} -std=gnu++20 -O0 -fpch-instantiate-templates -x c++-header "${stadialEffectsHeaders}"
+            -o "${stadialEffectsPch}")
+  add_custom_target(stadial_effects_headers DEPENDS "${stadialEffectsPch}")
+endif()
+
+# stadial_outside_frames(FILE...): sources of this folder in which no function runs in a frame and which take long to
+# read (JSON, command lines): the build with function effects leaves them out. A frame that reached one all the same
+# would be found by the walk over the objects.
+function(stadial_outside_frames)
+  if(STADIAL_EFFECTS)
+    set_source_files_properties(${ARGN} PROPERTIES HEADER_FILE_ONLY ON)
+  endif()
+endfunction()
+
 # Flags for our own code only; consumers of an installed package never see them.
 function(stadial_private_flags target)
+  if(STADIAL_EFFECTS)
+    # Other warnings are other builds' business.
+    target_compile_options(${target} PRIVATE
+      "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Werror=function-effects -include-pch ${stadialEffectsPch}>")
+    add_dependencies(${target} stadial_effects_headers)
+    return()
+  endif()
   target_compile_options(${target} PRIVATE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion
     $<$<COMPILE_LANGUAGE:CXX>:-Wold-style-cast>
@@ -27,7 +68,11 @@ function(stadial_private_flags target)
   if(STADIAL_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
-  if(STADIAL_SANITIZE)
+  if(NOT STADIAL_SANITIZE)
+    # A function and a table each in a section of its own: the walk of tests/reachability needs it, and a program's
+    # linker can leave out what it does not use (--gc-sections).
+    target_compile_options(${target} PRIVATE -ffunction-sections -fdata-sections)
+  else()
     target_compile_options(${target} PRIVATE -fsanitize=${STADIAL_SANITIZE} -fno-sanitize-recover=all)
     target_link_options(${target} PRIVATE -fsanitize=${STADIAL_SANITIZE})
     if(STADIAL_SANITIZE MATCHES "memory")

@@ -72,7 +72,7 @@ void World::LoadDeepbound() {
 void World::RunFrames(int count, void (*body)(World&)) {
   for (int i = 0; i < count; ++i) {
     runtime::FrameContext* const frame = Must(runtime->Frames().Begin());
-    prepared.laneBytes = static_cast<volatile char*>(frame->lane->Allocate(kLaneBytes, 16));
+    prepared.lane = frame->lane;
     body(*this);
     runtime->Frames().End(frame->completionValue);
   }

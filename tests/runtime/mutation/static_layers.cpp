@@ -10,9 +10,14 @@
 namespace stadial::mutation {
 namespace {
 
+struct Outcome {
+  int exitCode = -1;
+  std::string output;
+};
+
 // Standard error follows standard output.
-ReachabilityOutcome RunShell(const std::string& command) {
-  ReachabilityOutcome outcome;
+Outcome RunShell(const std::string& command) {
+  Outcome outcome;
   std::FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");
   if (pipe == nullptr) return outcome;
   char part[4096];
@@ -45,13 +50,44 @@ std::map<int, std::string> FunctionsByLine() {
   return functions;
 }
 
+constexpr char kWalk[] = "python3 " STADIAL_SOURCE_DIR "/tests/reachability/reachability.py --each";
+
+// An option that names it as c++filt prints it.
+std::string EntryOption(const std::string& name) {
+  const std::map<std::string, std::string> parameters = {
+      {"InADriverCallback", "void*, unsigned long"},
+      {"InAHandler", "void*, stadial::runtime::Event const&"},
+      {"InADeferredDestruction", "void*, unsigned long"},
+  };
+  const auto found = parameters.find(name);
+  return " --entry 'stadial::mutation::" + name + "(" + (found == parameters.end() ? "" : found->second) +
+         ")'";
+}
+
+// The text behind each "from stadial::mutation::NAME(...):", up to the next one or the summary.
+std::map<std::string, std::string> FindingsByName(const std::string& output) {
+  const std::string head = "from stadial::mutation::";
+  std::map<std::string, std::string> findings;
+  std::istringstream lines(output);
+  std::string name;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.compare(0, head.size(), head) == 0) {
+      name = line.substr(head.size(), line.find('(') - head.size());
+      findings[name];
+    } else if (!line.empty() && line.compare(0, 14, "reachability: ") != 0) {
+      findings[name] += line + '\n';
+    }
+  }
+  return findings;
+}
+
 }  // namespace
 
 std::optional<std::set<std::string>> ViolationsByTypes() {
   const std::string compiler = STADIAL_EFFECTS_COMPILER;
   if (compiler.empty()) return std::nullopt;
   const std::string source = STADIAL_VIOLATIONS;
-  const ReachabilityOutcome compiled = RunShell(
+  const Outcome compiled = RunShell(
       compiler + " -std=c++20 -fsyntax-only -ferror-limit=0 -Werror=function-effects" +
       " -I " STADIAL_SOURCE_DIR "/arenas/include -I " STADIAL_SOURCE_DIR "/runtime/include " + source);
   const std::map<int, std::string> functions = FunctionsByLine();
@@ -70,18 +106,18 @@ std::optional<std::set<std::string>> ViolationsByTypes() {
 
 bool CanWalkTheObject() { return STADIAL_CAN_WALK != 0; }
 
-ReachabilityOutcome WalkFrom(const std::string& name) {
-  // As c++filt prints them.
-  const std::map<std::string, std::string> parameters = {
-      {"InADriverCallback", "void*, unsigned long"},
-      {"InAHandler", "void*, stadial::runtime::Event const&"},
-      {"InADeferredDestruction", "void*, unsigned long"},
-  };
-  const auto found = parameters.find(name);
-  const std::string entry =
-      "stadial::mutation::" + name + "(" + (found == parameters.end() ? "" : found->second) + ")";
-  return RunShell("python3 " STADIAL_SOURCE_DIR "/tests/reachability/reachability.py --entry '" + entry +
-                  "' " + STADIAL_VIOLATIONS_OBJECT);
+std::map<std::string, std::string> FindingsByLink(const std::vector<std::string>& names) {
+  std::string command = kWalk;
+  for (const std::string& name : names) command += EntryOption(name);
+  return FindingsByName(RunShell(command + ' ' + STADIAL_VIOLATIONS_OBJECT).output);
+}
+
+std::string FindingsOfTheControl() {
+  return RunShell(kWalk + EntryOption("UseTheLane") +
+                  " --list " STADIAL_SOURCE_DIR
+                  "/tests/runtime/mutation/control.txt " STADIAL_VIOLATIONS_OBJECT
+                  " @" STADIAL_ARENAS_OBJECTS)
+      .output;
 }
 
 }  // namespace stadial::mutation

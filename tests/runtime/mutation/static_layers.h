@@ -1,9 +1,11 @@
 // The two layers that judge without running anything, asked about violations.cpp.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace stadial::mutation {
 
@@ -12,11 +14,10 @@ namespace stadial::mutation {
 std::optional<std::set<std::string>> ViolationsByTypes();
 
 bool CanWalkTheObject();
-struct ReachabilityOutcome {
-  int exitCode = -1;  // 0: nothing found, 1: found, 2: it cannot say
-  std::string output;
-};
-// From the function `name` of violations.cpp.
-ReachabilityOutcome WalkFrom(const std::string& name);
+// What the walk finds from each of these functions of violations.cpp, by name; empty text: nothing. Nothing
+// at all: it could not say.
+std::map<std::string, std::string> FindingsByLink(const std::vector<std::string>& names);
+// The output of the walk from UseTheLane, through the arenas and with the list of what is allowed there.
+std::string FindingsOfTheControl();
 
 }  // namespace stadial::mutation

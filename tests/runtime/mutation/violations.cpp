@@ -29,7 +29,7 @@ namespace {
 constexpr std::size_t kPageBytes = 4096;
 
 // No compiler may drop what follows from the pointer.
-[[gnu::always_inline]] inline void* Escape(void* pointer) noexcept MUTATION_NONALLOCATING {
+[[gnu::always_inline]] inline void* Escape(void* pointer) noexcept STADIAL_NONALLOCATING {
   asm volatile("" : "+r"(pointer) : : "memory");
   return pointer;
 }
@@ -59,7 +59,8 @@ void* DoNothing(void* argument) { return argument; }
 }  // namespace
 
 VIOLATION(UseTheLane) {
-  for (std::size_t at = 0; at < kLaneBytes; ++at) prepared.laneBytes[at] = 1;
+  auto* const bytes = static_cast<volatile char*>(prepared.lane->Allocate(kLaneBytes, 16));
+  for (std::size_t at = 0; at < kLaneBytes; ++at) bytes[at] = 1;
 }
 
 VIOLATION(SmallMalloc) { std::free(Escape(std::malloc(64))); }
@@ -179,17 +180,27 @@ VIOLATION(MmapBySyscallInstruction) {
 #endif
 }
 
+VIOLATION(OnAPathNotTaken) {
+  if (prepared.isRare) std::free(Escape(std::malloc(64)));
+}
+
+VIOLATION(ExcusedByAReview) {
+  if (prepared.isRare) {
+    STADIAL_EFFECTS_REVIEWED("a wrong reason", std::free(Escape(std::malloc(64))));
+  }
+}
+
 VIOLATION(ProgramBreak) { Escape(::sbrk(16)); }
 
-void* InADriverCallback(void*, std::size_t size) noexcept MUTATION_NONALLOCATING { return std::malloc(size); }
+void* InADriverCallback(void*, std::size_t size) noexcept STADIAL_NONALLOCATING { return std::malloc(size); }
 
-void InAHandler(void*, const runtime::Event&) noexcept MUTATION_NONALLOCATING {
+void InAHandler(void*, const runtime::Event&) noexcept STADIAL_NONALLOCATING {
   std::free(Escape(std::malloc(64)));
 }
 
-void InATask() noexcept MUTATION_NONALLOCATING { std::free(Escape(std::malloc(64))); }
+void InATask() noexcept STADIAL_NONALLOCATING { std::free(Escape(std::malloc(64))); }
 
-void InADeferredDestruction(void*, std::uint64_t handle) noexcept MUTATION_NONALLOCATING {
+void InADeferredDestruction(void*, std::uint64_t handle) noexcept STADIAL_NONALLOCATING {
   std::free(reinterpret_cast<void*>(handle));
 }
 

@@ -6,19 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "stadial/arenas/arena.h"
 #include "stadial/runtime/event.h"
 
-#if defined(__has_cpp_attribute) && defined(__clang__)
-#if __has_cpp_attribute(clang::nonallocating)
-#define MUTATION_NONALLOCATING [[clang::nonallocating]]
-#endif
-#endif
-#ifndef MUTATION_NONALLOCATING
-#define MUTATION_NONALLOCATING
-#endif
-
 // clang warns of every effect that it has not seen in a declaration; a definition repeats it.
-#define VIOLATION(Name) void Name() noexcept MUTATION_NONALLOCATING
+#define VIOLATION(Name) void Name() noexcept STADIAL_NONALLOCATING
 
 namespace stadial::mutation {
 
@@ -31,7 +23,8 @@ struct Prepared {
   volatile char* usedPages = nullptr;            // mapped and touched, two
   void* (*deepAllocate)(std::size_t) = nullptr;  // of a library that was loaded with RTLD_DEEPBIND
   void (*deepFree)(void*) = nullptr;
-  volatile char* laneBytes = nullptr;  // kLaneBytes of the frame's lane, taken inside the frame
+  arenas::Arena* lane = nullptr;  // the frame's
+  volatile bool isRare = false;   // never true
 };
 extern Prepared prepared;
 
@@ -67,11 +60,13 @@ VIOLATION(FreshStack);
 VIOLATION(RawMmap);
 VIOLATION(MmapBySyscallInstruction);
 VIOLATION(ProgramBreak);
+VIOLATION(OnAPathNotTaken);
+VIOLATION(ExcusedByAReview);
 
 // What is called back.
-void* InADriverCallback(void* self, std::size_t size) noexcept MUTATION_NONALLOCATING;
-void InAHandler(void* self, const runtime::Event& event) noexcept MUTATION_NONALLOCATING;
-void InATask() noexcept MUTATION_NONALLOCATING;
-void InADeferredDestruction(void* device, std::uint64_t handle) noexcept MUTATION_NONALLOCATING;
+void* InADriverCallback(void* self, std::size_t size) noexcept STADIAL_NONALLOCATING;
+void InAHandler(void* self, const runtime::Event& event) noexcept STADIAL_NONALLOCATING;
+void InATask() noexcept STADIAL_NONALLOCATING;
+void InADeferredDestruction(void* device, std::uint64_t handle) noexcept STADIAL_NONALLOCATING;
 
 }  // namespace stadial::mutation

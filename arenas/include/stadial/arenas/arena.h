@@ -29,6 +29,7 @@
 #include "stadial/arenas/arena_checks.h"
 #include "stadial/arenas/arena_core.h"
 #include "stadial/arenas/assert.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/poison.h"
 
 namespace stadial::arenas {
@@ -145,8 +146,8 @@ class Arena : public ArenaCore {
   }
 
   // Zero-terminated copies. Format is printf's; it measures first, so it runs the formatting twice.
-  const char* CopyString(std::string_view text) noexcept;
-  [[gnu::format(printf, 2, 3)]] const char* Format(const char* format, ...) noexcept;
+  const char* CopyString(std::string_view text) noexcept STADIAL_NONALLOCATING;
+  [[gnu::format(printf, 2, 3)]] const char* Format(const char* format, ...) noexcept STADIAL_NONALLOCATING;
 
   [[nodiscard]] ArenaMark Mark(std::source_location site = std::source_location::current()) const noexcept {
     return {this, cursor_, resetCount_, ArenaChecks::MakeMark(checks_.GuardBytesSpent(), site)};

@@ -7,6 +7,7 @@
 #include <source_location>
 
 #include "stadial/arenas/arena_checks.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/poison.h"
 
 namespace stadial::arenas {
@@ -67,11 +68,11 @@ class alignas(64) ArenaCore {
   Result<void> Shrink(std::size_t keepBytes, std::size_t slackBytes);
 
   // The arena must be empty; from now on it uses other memory of the same size, 16-aligned (quarantine.h).
-  void MoveTo(std::byte* base) noexcept;
+  void MoveTo(std::byte* base) noexcept STADIAL_NONALLOCATING;
 
   // Checked builds: another thread may use the arena from now on, up to its own HandOver or a Reset. The
   // caller orders the two threads.
-  void HandOver() noexcept;
+  void HandOver() noexcept STADIAL_NONALLOCATING;
   // Checked builds: looks at every guard and aborts when one is damaged, as a rewind does. For arenas that
   // are not rewound. Nobody may allocate meanwhile. O(guards); nothing in the others.
   void CheckGuards(std::source_location site = std::source_location::current()) noexcept;
@@ -128,14 +129,16 @@ class alignas(64) ArenaCore {
                                          bool isReset) noexcept;
 #endif
   // Where the request goes once the arena has grown for it. MakeRoom ends the process when it cannot grow.
-  [[gnu::cold, gnu::noinline, gnu::returns_nonnull]] std::byte* MakeRoom(std::size_t sizeBytes,
-                                                                         std::size_t alignment) noexcept;
-  [[gnu::cold, gnu::noinline]] std::byte* TryMakeRoom(std::size_t sizeBytes, std::size_t alignment) noexcept;
+  [[gnu::cold, gnu::noinline, gnu::returns_nonnull]] std::byte* MakeRoom(
+      std::size_t sizeBytes, std::size_t alignment) noexcept STADIAL_NONALLOCATING;
+  [[gnu::cold, gnu::noinline]] std::byte* TryMakeRoom(std::size_t sizeBytes,
+                                                      std::size_t alignment) noexcept STADIAL_NONALLOCATING;
   [[gnu::cold, gnu::noinline]] std::byte* AllocateInNewRoom(std::size_t sizeBytes, std::size_t alignment,
-                                                            bool mustFit) noexcept;
+                                                            bool mustFit) noexcept STADIAL_NONALLOCATING;
   // Makes room for the request. False: it may not, or cannot; then nothing has changed.
-  [[gnu::cold, gnu::noinline]] bool Grow(std::size_t sizeBytes, std::size_t alignment) noexcept;
-  [[gnu::returns_nonnull]] void* Zero(void* memory, std::size_t sizeBytes) noexcept;
+  [[gnu::cold, gnu::noinline]] bool Grow(std::size_t sizeBytes,
+                                         std::size_t alignment) noexcept STADIAL_NONALLOCATING;
+  [[gnu::returns_nonnull]] void* Zero(void* memory, std::size_t sizeBytes) noexcept STADIAL_NONALLOCATING;
   [[noreturn, gnu::cold, gnu::noinline]] void Exhausted(std::size_t sizeBytes,
                                                         std::size_t alignment) const noexcept;
 

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
+
 namespace stadial::arenas {
 
 struct ByteText {
@@ -11,6 +13,6 @@ struct ByteText {
   const char* Get() const noexcept { return text; }
 };
 
-ByteText FormatBytes(std::uint64_t bytes) noexcept;
+ByteText FormatBytes(std::uint64_t bytes) noexcept STADIAL_NONALLOCATING;
 
 }  // namespace stadial::arenas

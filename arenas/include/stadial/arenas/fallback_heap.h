@@ -25,6 +25,7 @@
 #include <cstdint>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/region.h"
 #include "stadial/arenas/result.h"
 
@@ -57,7 +58,8 @@ class FallbackHeap {
   // the second time).
   std::size_t Close() noexcept;
 
-  [[nodiscard]] void* TryAllocate(std::size_t sizeBytes, std::size_t alignment = 16) noexcept;
+  [[nodiscard]] void* TryAllocate(std::size_t sizeBytes,
+                                  std::size_t alignment = 16) noexcept STADIAL_NONALLOCATING;
   // The same, never nullptr.
   [[nodiscard, gnu::returns_nonnull]] void* Allocate(std::size_t sizeBytes,
                                                      std::size_t alignment = 16) noexcept;
@@ -67,15 +69,15 @@ class FallbackHeap {
   // never refused.
   [[nodiscard]] void* TryReallocate(void* memory, std::size_t sizeBytes, std::size_t alignment = 16) noexcept;
   // nullptr is fine. Asserts on blocks that are not live or not this heap's.
-  void Free(void* memory) noexcept;
+  void Free(void* memory) noexcept STADIAL_NONALLOCATING;
   // The size asked for.
-  std::size_t SizeOf(const void* memory) const noexcept;
+  std::size_t SizeOf(const void* memory) const noexcept STADIAL_NONALLOCATING;
   // The same, under the name that general heaps share.
   std::size_t UsableSize(const void* memory) const noexcept { return SizeOf(memory); }
   // Whether the address lies in this heap's segment (which other heaps may share).
   bool Contains(const void* memory) const noexcept { return segment_->Contains(memory); }
 
-  FallbackHeapStats Stats() const noexcept;
+  FallbackHeapStats Stats() const noexcept STADIAL_NONALLOCATING;
   const char* Component() const noexcept { return component_; }
 
   // mimalloc's exact count of live blocks, frees from other threads included. Walks the heap's pages:

@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 
 namespace stadial::arenas {
 
@@ -52,30 +53,32 @@ class FixedString {
     SetSize(size_ + text.size());
     return true;
   }
-  bool AppendTruncated(std::string_view text) noexcept;
+  bool AppendTruncated(std::string_view text) noexcept STADIAL_NONALLOCATING;
   void PushBack(char character) noexcept { Append({&character, 1}); }
   [[nodiscard]] bool TryPushBack(char character) noexcept { return TryAppend({&character, 1}); }
 
   // printf's format. A malformed one asserts.
-  [[gnu::format(printf, 2, 3)]] void AppendFormat(const char* format, ...) noexcept;
-  [[nodiscard, gnu::format(printf, 2, 3)]] bool TryAppendFormat(const char* format, ...) noexcept;
-  [[gnu::format(printf, 2, 3)]] bool AppendFormatTruncated(const char* format, ...) noexcept;
+  [[gnu::format(printf, 2, 3)]] void AppendFormat(const char* format, ...) noexcept STADIAL_NONALLOCATING;
+  [[nodiscard, gnu::format(printf, 2, 3)]] bool TryAppendFormat(const char* format,
+                                                                ...) noexcept STADIAL_NONALLOCATING;
+  [[gnu::format(printf, 2, 3)]] bool AppendFormatTruncated(const char* format,
+                                                           ...) noexcept STADIAL_NONALLOCATING;
 
   // Before the byte at `index`; index Size() appends.
   void Insert(std::size_t index, std::string_view text) noexcept {
     if (!TryInsert(index, text)) [[unlikely]]
       FailFull(text.size());
   }
-  [[nodiscard]] bool TryInsert(std::size_t index, std::string_view text) noexcept;
+  [[nodiscard]] bool TryInsert(std::size_t index, std::string_view text) noexcept STADIAL_NONALLOCATING;
   // Replaces the whole text.
   void Assign(std::string_view text) noexcept {
     if (!TryAssign(text)) [[unlikely]]
       FailFull(text.size());
   }
-  [[nodiscard]] bool TryAssign(std::string_view text) noexcept;
+  [[nodiscard]] bool TryAssign(std::string_view text) noexcept STADIAL_NONALLOCATING;
 
   // Removes `count` bytes from `first` on; both must lie within the text.
-  void Remove(std::size_t first, std::size_t count) noexcept;
+  void Remove(std::size_t first, std::size_t count) noexcept STADIAL_NONALLOCATING;
   void PopBack() noexcept {
     STADIAL_ASSERT_COMPARE(size_, >, std::size_t{0}, "PopBack of an empty FixedString");
     SetSize(size_ - 1);
@@ -112,7 +115,7 @@ class FixedString {
 
  private:
   // Formats behind the text; returns the length that was wanted. Size() stays as it is.
-  std::size_t FormatBehind(const char* format, std::va_list arguments) noexcept;
+  std::size_t FormatBehind(const char* format, std::va_list arguments) noexcept STADIAL_NONALLOCATING;
   // Most of what is appended is short: copied in two words that may overlap, without a call.
   static void CopyText(char* to, const char* from, std::size_t bytes) noexcept {
     if (bytes > 2 * sizeof(std::uint64_t)) {
@@ -146,7 +149,7 @@ class FixedString {
     std::swap(size_, other.size_);
     std::swap(capacity_, other.capacity_);
   }
-  [[gnu::cold, gnu::noinline]] void FailFull(std::size_t moreBytes) const noexcept;
+  [[gnu::cold, gnu::noinline]] void FailFull(std::size_t moreBytes) const noexcept STADIAL_NONALLOCATING;
 
   char* data_ = nullptr;  // capacity_ + 1 bytes, or nullptr
   std::size_t size_ = 0;

@@ -15,6 +15,7 @@
 #include <source_location>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/result.h"
 
 namespace stadial::arenas {
@@ -51,12 +52,13 @@ class LaneSet {
   }
   std::uint32_t Count() const noexcept { return count_; }
   // O(lanes).
-  void ResetAll(std::source_location site = std::source_location::current()) const noexcept;
+  void ResetAll(std::source_location site = std::source_location::current()) const noexcept
+      STADIAL_NONALLOCATING;
   // The lanes, which must be empty, use [base, base + bytes) of other memory from now on (quarantine.h).
-  void MoveAll(std::byte* base) const noexcept;
+  void MoveAll(std::byte* base) const noexcept STADIAL_NONALLOCATING;
   // Sums over the lanes.
-  std::size_t UsedBytes() const noexcept;
-  std::size_t PeakBytes() const noexcept;
+  std::size_t UsedBytes() const noexcept STADIAL_NONALLOCATING;
+  std::size_t PeakBytes() const noexcept STADIAL_NONALLOCATING;
   std::size_t CapacityBytes() const noexcept;
   // Of the fullest lane: what the bytes per lane have to cover.
   std::size_t LanePeakBytesMax() const noexcept;

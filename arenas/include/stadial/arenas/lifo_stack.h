@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 
 namespace stadial::arenas {
 
@@ -31,11 +32,12 @@ class LifoStack {
   LifoStack(const LifoStack&) = delete;
   LifoStack& operator=(const LifoStack&) = delete;
 
-  [[nodiscard]] void* TryAllocate(std::size_t sizeBytes, std::size_t alignment = 16) noexcept;
+  [[nodiscard]] void* TryAllocate(std::size_t sizeBytes,
+                                  std::size_t alignment = 16) noexcept STADIAL_NONALLOCATING;
   // nullptr is fine.
-  void Free(void* memory) noexcept;
+  void Free(void* memory) noexcept STADIAL_NONALLOCATING;
   // Takes back every block.
-  void Clear() noexcept;
+  void Clear() noexcept STADIAL_NONALLOCATING;
 
   // Blocks not taken back yet, those that wait for their turn included.
   std::size_t Blocks() const noexcept { return blocks_; }

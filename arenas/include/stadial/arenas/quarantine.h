@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <source_location>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/lanes.h"
 #include "stadial/arenas/result.h"
 #include "stadial/arenas/virtual_memory.h"
@@ -52,7 +53,8 @@ class Quarantine {
 
   // Rotates and resets every lane into the new window. The lanes must have been carved from the present one.
   Result<void> RotateAndReset(const LaneSet& lanes,
-                              std::source_location site = std::source_location::current());
+                              std::source_location site = std::source_location::current())
+      STADIAL_NONALLOCATING;
 
   // Makes all windows accessible again: the end of the quarantine.
   Result<void> Open();

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "stadial/arenas/assert.h"
+#include "stadial/arenas/effects.h"
 
 namespace stadial::arenas {
 
@@ -39,7 +40,8 @@ inline constexpr std::size_t kErrorMessageBytesMax = 512;
 class [[nodiscard]] Error {
  public:
   // printf-style; the text is cut to fit, never allocated.
-  [[gnu::format(printf, 2, 3)]] static Error Format(ErrorCode code, const char* format, ...) noexcept;
+  [[gnu::format(printf, 2, 3)]] static Error Format(ErrorCode code, const char* format,
+                                                    ...) noexcept STADIAL_NONALLOCATING;
 
   ErrorCode Code() const noexcept { return code_; }
   const char* Message() const noexcept { return message_; }

@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/fixed_vector.h"
 #include "stadial/gpu/commands.h"
 #include "stadial/gpu/descriptor_pool.h"
@@ -67,7 +68,8 @@ class GpuExecutor {
   // Inside a frame: submits its command buffer, and with `capture` the capture commands behind it, with the
   // frame's completion value. Never blocks. Errors: those of SubmitThread::Submit, WrongPhase when nothing is
   // prepared.
-  Result<void> SubmitFrame(const runtime::FrameContext& frame, bool capture = false) noexcept;
+  Result<void> SubmitFrame(const runtime::FrameContext& frame,
+                           bool capture = false) noexcept STADIAL_NONALLOCATING;
 
   std::uint32_t ReplayPeriod() const noexcept { return period_; }
   std::uint32_t NodeCount() const noexcept { return static_cast<std::uint32_t>(nodes_.Size()); }
@@ -97,7 +99,7 @@ class GpuExecutor {
   Result<void> RecordCaptures(std::uint32_t index) noexcept;
   Result<void> PrepareUnsealed() noexcept;
   void PlaceBarriers() noexcept;
-  std::uint64_t CallbacksInFrames() const noexcept;
+  std::uint64_t CallbacksInFrames() const noexcept STADIAL_NONALLOCATING;
 
   GpuMemory& memory_;
   SubmitThread& submit_;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/gpu/commands.h"
 #include "stadial/gpu/gpu_memory.h"
 #include "stadial/gpu/submit_thread.h"
@@ -27,7 +28,7 @@ class Readback {
   // Waits until `value` is complete, then shows the bytes. They stay valid until the GPU copies here again.
   // Errors: those of SubmitThread::WaitForValue.
   Result<std::span<const std::byte>> Read(SubmitThread& submit, std::uint64_t value,
-                                          std::uint64_t timeoutNs) const noexcept;
+                                          std::uint64_t timeoutNs) const noexcept STADIAL_NONALLOCATING;
 
   VkDeviceSize SizeBytes() const noexcept { return buffer_.sizeBytes; }
   const Buffer& GetBuffer() const noexcept { return buffer_; }

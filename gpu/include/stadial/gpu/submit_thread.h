@@ -22,6 +22,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/spsc_ring.h"
 #include "stadial/gpu/device.h"
 #include "stadial/gpu/gpu_memory.h"
@@ -58,7 +59,8 @@ class SubmitThread final : public runtime::CompletionSource {
   // Submits up to two command buffers (`second`, or both, may be null) in one batch that signals `value` when
   // done. Values must grow. Never waits. Errors: CapacityExceeded (ring full), InvalidArgument (value not
   // above the last), or the pump's error.
-  Result<void> Submit(VkCommandBuffer first, VkCommandBuffer second, std::uint64_t value) noexcept;
+  Result<void> Submit(VkCommandBuffer first, VkCommandBuffer second,
+                      std::uint64_t value) noexcept STADIAL_NONALLOCATING;
 
   // CompletionSource: the last value known to be complete, without any driver call. One atomic load.
   std::uint64_t CompletedValue() noexcept override { return completed_.load(std::memory_order_acquire); }
@@ -72,7 +74,7 @@ class SubmitThread final : public runtime::CompletionSource {
   // Setup and Compile: submits `commands` on its own timeline and waits until it is done.
   Result<void> RunOnce(VkCommandBuffer commands) noexcept;
   // GpuMemory::Invalidate on the pump: for reading back non-coherent memory in a frame. Returns when done.
-  Result<void> Invalidate(GpuMemory& memory, const Buffer& buffer) noexcept;
+  Result<void> Invalidate(GpuMemory& memory, const Buffer& buffer) noexcept STADIAL_NONALLOCATING;
 
   // Drains with the deadline, ends and joins the thread. Idempotent. When draining fails the device is
   // quarantined.

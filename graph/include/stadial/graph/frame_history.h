@@ -17,6 +17,7 @@
 #include <span>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/graph/resources.h"
 
 namespace stadial::graph {
@@ -66,13 +67,13 @@ class FrameHistory {
 
   // Starts frame `frameIndex`: its slot is cleared and stamped. The same index again does nothing; a smaller
   // one asserts; a gap leaves the frames between unstamped (SkippedFrame).
-  void Rotate(std::uint64_t frameIndex) noexcept;
+  void Rotate(std::uint64_t frameIndex) noexcept STADIAL_NONALLOCATING;
 
   // Into the current frame. Before the first Rotate, frame 0 is current.
-  StoreResult Store(ResourceId id, ResourceHandle handle, ResourceKind kind) noexcept;
+  StoreResult Store(ResourceId id, ResourceHandle handle, ResourceKind kind) noexcept STADIAL_NONALLOCATING;
 
   // framesAgo: 0 the current frame, 1 the one before, ... HistoryFrames() the oldest.
-  HistoryLookup Get(std::uint32_t framesAgo, ResourceId id) const noexcept;
+  HistoryLookup Get(std::uint32_t framesAgo, ResourceId id) const noexcept STADIAL_NONALLOCATING;
 
   // Everything stored so far becomes Resized: call it when what the history means has changed (resize,
   // reconfiguration, camera cut).

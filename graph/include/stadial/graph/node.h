@@ -32,6 +32,7 @@
 
 #include "stadial/arenas/arena.h"
 #include "stadial/arenas/assert.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/result.h"
 #include "stadial/graph/requirements.h"
 #include "stadial/graph/resources.h"
@@ -81,10 +82,10 @@ class SetupContext {
   SetupContext(RenderGraph& graph, NodeHandle node) noexcept : graph_(graph), node_(node) {}
   RenderGraph& Graph() const noexcept { return graph_; }
   NodeHandle Node() const noexcept { return node_; }
-  runtime::Runtime& GetRuntime() const noexcept;
+  runtime::Runtime& GetRuntime() const noexcept STADIAL_NONALLOCATING;
   arenas::Arena& Memory() const noexcept;  // Setup memory: lives as long as the process
-  ResourceTable& Resources() const noexcept;
-  runtime::EventBus& Events() const noexcept;
+  ResourceTable& Resources() const noexcept STADIAL_NONALLOCATING;
+  runtime::EventBus& Events() const noexcept STADIAL_NONALLOCATING;
 
  private:
   RenderGraph& graph_;
@@ -100,9 +101,9 @@ class CompileContext {
   NodeHandle Node() const noexcept { return node_; }
   bool IsRecompile() const noexcept { return isRecompile_; }
   arenas::Arena& Scratch() const noexcept { return scratch_; }  // rewound when this Compile returns
-  runtime::Runtime& GetRuntime() const noexcept;
-  ResourceTable& Resources() const noexcept;
-  runtime::EventBus& Events() const noexcept;
+  runtime::Runtime& GetRuntime() const noexcept STADIAL_NONALLOCATING;
+  ResourceTable& Resources() const noexcept STADIAL_NONALLOCATING;
+  runtime::EventBus& Events() const noexcept STADIAL_NONALLOCATING;
 
  private:
   RenderGraph& graph_;
@@ -155,8 +156,8 @@ class NodeInstance : public IDescriptorRequirements {
   // The untyped entry points, which the graph calls. TypedNode implements them; only a node whose slots are
   // known no sooner than run time overrides them itself.
   virtual SlotLayout GetSlotLayout() const = 0;
-  virtual Result<void> CompileNode(graph::CompileContext&) { return {}; }
-  virtual void ExecuteNode(graph::ExecuteContext&) = 0;
+  virtual Result<void> CompileNode(graph::CompileContext&) STADIAL_NONALLOCATING { return {}; }
+  virtual void ExecuteNode(graph::ExecuteContext&) STADIAL_NONALLOCATING = 0;
 
   const char* Name() const noexcept { return name_; }
   NodeHandle Handle() const noexcept { return handle_; }
@@ -214,9 +215,9 @@ class TypedNode : public NodeInstance, public ConfigT {
 
   // At each graph compile and when dirty, after the producers of its Compile inputs. An error isolates the
   // node: it is not executed until a later Compile of it succeeds.
-  virtual Result<void> Compile(CompileContext&) { return {}; }
+  virtual Result<void> Compile(CompileContext&) STADIAL_NONALLOCATING { return {}; }
   // Once per frame. May not allocate outside the frame's lanes.
-  virtual void Execute(ExecuteContext& ctx) = 0;
+  virtual void Execute(ExecuteContext& ctx) STADIAL_NONALLOCATING = 0;
 
   // The slots outside Compile and Execute (recording of commands, tests). Valid after the first graph
   // compile.

@@ -26,6 +26,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/result.h"
 #include "stadial/graph/compiled_plan.h"
 #include "stadial/graph/node.h"
@@ -123,30 +124,30 @@ class RenderGraph {
 
   // Delivers queued events; NodeDirty events (data: the node's index) mark their nodes. Returns events
   // delivered.
-  std::size_t ProcessEvents() noexcept;
+  std::size_t ProcessEvents() noexcept STADIAL_NONALLOCATING;
   // Marks without an event. Stale handles are ignored.
-  void MarkDirty(NodeHandle node) noexcept;
-  bool HasDirtyNodes() const noexcept;
+  void MarkDirty(NodeHandle node) noexcept STADIAL_NONALLOCATING;
+  bool HasDirtyNodes() const noexcept STADIAL_NONALLOCATING;
   // One pass over the dirty nodes in order, each at most once, followed by those that read a recompiled
   // node's output in Compile. Nodes that become dirty meanwhile wait for the next pass. Nothing dirty: one
   // compare. Error (Invalid): nodes failed; the first one's error with its name. The others are compiled all
   // the same.
-  Result<void> RecompileDirtyNodes() noexcept;
-  const RecompileStats& LastRecompile() const noexcept;
-  NodeState StateOf(NodeHandle node) const noexcept;
+  Result<void> RecompileDirtyNodes() noexcept STADIAL_NONALLOCATING;
+  const RecompileStats& LastRecompile() const noexcept STADIAL_NONALLOCATING;
+  NodeState StateOf(NodeHandle node) const noexcept STADIAL_NONALLOCATING;
   // Lets a failed or quarantined node be tried again: it is dirty from now on.
   void ReadmitNode(NodeHandle node) noexcept;
 
   // Frame start: rotates every history. Execute does it too; call it where history is asked for earlier.
-  void BeginFrame(runtime::FrameContext& frame) noexcept;
+  void BeginFrame(runtime::FrameContext& frame) noexcept STADIAL_NONALLOCATING;
   // Every node in order, or wave by wave. Node time goes to frame.excludedNs (all of the loop but
   // kDispatchNsPerNode per node and kDispatchNsPerWave per wave). In waves the frame must have a lane for
   // each worker (asserted).
-  void Execute(runtime::FrameContext& frame) noexcept;
+  void Execute(runtime::FrameContext& frame) noexcept STADIAL_NONALLOCATING;
   // A whole frame without a GPU: FrameLoop::Begin, ProcessEvents, RecompileDirtyNodes, Execute,
   // FrameLoop::End. Errors of Begin and of RecompileDirtyNodes; after the latter the frame has run all the
   // same.
-  Result<void> Execute() noexcept;
+  Result<void> Execute() noexcept STADIAL_NONALLOCATING;
   // Counted as the runtime's own time per executed node, measured or not: the dispatch loop's bound.
   static constexpr std::uint64_t kDispatchNsPerNode = 5;
   static constexpr std::uint64_t kDispatchNsPerWave = 2000;  // the barrier's bound
@@ -158,37 +159,38 @@ class RenderGraph {
   std::uint32_t GetCleanupScope(NodeHandle node, std::span<NodeHandle> scope) const noexcept;
 
   // The plan in use. Asserts before the first successful Compile.
-  const CompiledPlan& CurrentPlan() const noexcept;
-  bool HasPlan() const noexcept;
+  const CompiledPlan& CurrentPlan() const noexcept STADIAL_NONALLOCATING;
+  bool HasPlan() const noexcept STADIAL_NONALLOCATING;
   // The frames after which the recorded work of all nodes repeats: the lcm of ReplayPeriod() and history
   // depths.
-  std::uint32_t ReplayPeriod() const noexcept;
+  std::uint32_t ReplayPeriod() const noexcept STADIAL_NONALLOCATING;
   // The plan as Graphviz text: nodes with position, edges with slots and lifetimes, culled nodes dashed.
   // Before Compile: the graph without positions. Not inside a frame: stdio may allocate.
   void WriteDot(std::FILE* out) const;
 
-  ResourceTable& Resources() noexcept;
-  const ResourceTable& Resources() const noexcept;
-  runtime::EventBus& Events() const noexcept;
-  runtime::Runtime& GetRuntime() const noexcept;
+  ResourceTable& Resources() noexcept STADIAL_NONALLOCATING;
+  const ResourceTable& Resources() const noexcept STADIAL_NONALLOCATING;
+  runtime::EventBus& Events() const noexcept STADIAL_NONALLOCATING;
+  runtime::Runtime& GetRuntime() const noexcept STADIAL_NONALLOCATING;
   arenas::Arena& SetupMemory() const noexcept;
-  const GraphOptions& Options() const noexcept;  // zeros replaced by what they stand for
+  const GraphOptions& Options() const noexcept
+      STADIAL_NONALLOCATING;  // zeros replaced by what they stand for
   std::uint32_t NodeCount() const noexcept;
   std::uint32_t ConnectionCount() const noexcept;
   // Null for a stale handle.
-  NodeInstance* NodeAt(NodeHandle node) const noexcept;
-  NodeHandle HandleAt(std::uint32_t index) const noexcept;
+  NodeInstance* NodeAt(NodeHandle node) const noexcept STADIAL_NONALLOCATING;
+  NodeHandle HandleAt(std::uint32_t index) const noexcept STADIAL_NONALLOCATING;
   // O(1); null handle when there is none. Of several of one name, the first.
-  NodeHandle FindNode(const char* name) const noexcept;
+  NodeHandle FindNode(const char* name) const noexcept STADIAL_NONALLOCATING;
   // History depth given to every timeline node, in frames, the current one included; 1 without any.
-  std::uint32_t HistoryDepth() const noexcept;
+  std::uint32_t HistoryDepth() const noexcept STADIAL_NONALLOCATING;
 
  private:
-  using ExecuteFunction = void (*)(NodeInstance& node, graph::ExecuteContext& ctx);
+  using ExecuteFunction = void (*)(NodeInstance& node, graph::ExecuteContext& ctx) STADIAL_NONALLOCATING;
 
   // A direct call of NodeT's own Execute: AddNode knows the node's dynamic type.
   template <class NodeT>
-  static void ExecuteThunk(NodeInstance& node, graph::ExecuteContext& ctx);
+  static void ExecuteThunk(NodeInstance& node, graph::ExecuteContext& ctx) STADIAL_NONALLOCATING;
   void* AllocateNode(const char* name, std::size_t sizeBytes, std::size_t alignment) noexcept;
   NodeHandle RegisterNode(NodeInstance& node, const char* name, ExecuteFunction execute,
                           TimelineNode* timeline) noexcept;
@@ -197,7 +199,7 @@ class RenderGraph {
 };
 
 template <class NodeT>
-void RenderGraph::ExecuteThunk(NodeInstance& node, graph::ExecuteContext& ctx) {
+void RenderGraph::ExecuteThunk(NodeInstance& node, graph::ExecuteContext& ctx) STADIAL_NONALLOCATING {
   NodeT& self = static_cast<NodeT&>(node);
   if constexpr (requires(typename NodeT::ExecuteContext typed) { self.NodeT::Execute(typed); }) {
     typename NodeT::ExecuteContext typed(ctx, self.GetSlotPointers());

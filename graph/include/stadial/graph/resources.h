@@ -13,6 +13,7 @@
 #include <span>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/result.h"
 
 namespace stadial::graph {
@@ -54,9 +55,9 @@ class ResourceTable {
   static std::size_t BytesFor(std::uint32_t capacity) noexcept;
 
   // O(1). CapacityExceeded when full, InvalidArgument for zero copies.
-  Result<ResourceHandle> Create(const ResourceDescription& description) noexcept;
+  Result<ResourceHandle> Create(const ResourceDescription& description) noexcept STADIAL_NONALLOCATING;
   // O(1). NotFound for a null, stale or foreign handle; every handle to the resource is stale afterwards.
-  Result<void> Destroy(ResourceHandle handle) noexcept;
+  Result<void> Destroy(ResourceHandle handle) noexcept STADIAL_NONALLOCATING;
 
   // Null for a null or stale handle.
   const ResourceDescription* Get(ResourceHandle handle) const noexcept {

@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/graph/frame_history.h"
 #include "stadial/graph/node.h"
 
@@ -39,8 +40,10 @@ class TimelineNode {
   void PreAllocateHistory(arenas::Arena& memory, const FrameHistoryOptions& options);
 
   // Keeps `resource` under `id` for later frames. What was refused is counted (FrameHistory::RefusedStores).
-  StoreResult StoreCurrentFrameResource(ResourceId id, ResourceHandle resource, bool isImage) noexcept;
-  HistoryLookup GetPreviousFrameResource(std::uint32_t framesAgo, ResourceId id) const noexcept;
+  StoreResult StoreCurrentFrameResource(ResourceId id, ResourceHandle resource,
+                                        bool isImage) noexcept STADIAL_NONALLOCATING;
+  HistoryLookup GetPreviousFrameResource(std::uint32_t framesAgo,
+                                         ResourceId id) const noexcept STADIAL_NONALLOCATING;
   // After a resize or a change of configuration: nothing stored so far is returned any more.
   void Invalidate() noexcept { history_.Invalidate(); }
 

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/runtime/gate_state.h"
 #include "stadial/runtime/phase.h"
 
@@ -67,7 +68,8 @@ struct SnapshotDelta {
   std::int64_t elapsedNs = 0;
   std::string_view largestAllocation;  // of the later snapshot
 };
-SnapshotDelta operator-(const AllocationSnapshot& later, const AllocationSnapshot& earlier) noexcept;
+SnapshotDelta operator-(const AllocationSnapshot& later,
+                        const AllocationSnapshot& earlier) noexcept STADIAL_NONALLOCATING;
 
 inline constexpr std::size_t kTrackedPhases = 4;  // tables by phase are indexed by Phase
 
@@ -100,8 +102,8 @@ inline bool TrackersListen() noexcept {
   return (detail::gateProcessFlags.load(std::memory_order_relaxed) & detail::kGateTrackersActive) != 0;
 }
 // Tell every tracker that listens; from any thread. Nothing for 0 bytes. While none listens: one load.
-void NoteAllocation(AllocationSource source, std::size_t sizeBytes) noexcept;
-void NoteFree(AllocationSource source, std::size_t sizeBytes) noexcept;
+void NoteAllocation(AllocationSource source, std::size_t sizeBytes) noexcept STADIAL_NONALLOCATING;
+void NoteFree(AllocationSource source, std::size_t sizeBytes) noexcept STADIAL_NONALLOCATING;
 
 // Components in order of first appearance. byComponent["water"] is that component's bytes, 0 when it is
 // absent.
@@ -194,7 +196,7 @@ class AllocationTracker {
   void Record(void* ptr, std::size_t size, std::string_view component) noexcept;
   void RecordFree(void* ptr) noexcept;
 
-  AllocationSnapshot Snapshot() const noexcept;
+  AllocationSnapshot Snapshot() const noexcept STADIAL_NONALLOCATING;
   Stats GetStats() const noexcept;
   Allocations GetAllocations() const noexcept;
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/runtime/frame_pacing.h"
 #include "stadial/runtime/hitch_detector.h"
 #include "stadial/runtime/time_histogram.h"
@@ -54,10 +55,10 @@ class FrameAudit {
   explicit FrameAudit(std::uint64_t warmupFrames = 0, const HitchOptions& hitches = {}) noexcept
       : warmupFrames_(warmupFrames), hitches_(hitches) {}
 
-  void Record(const FrameSample& sample) noexcept;
+  void Record(const FrameSample& sample) noexcept STADIAL_NONALLOCATING;
   // Faults of worker threads that came to light after `frameIndex`, the last recorded frame, was recorded.
   // Nothing during the warm-up.
-  void AddLateFaults(std::uint64_t frameIndex, std::uint64_t faults) noexcept;
+  void AddLateFaults(std::uint64_t frameIndex, std::uint64_t faults) noexcept STADIAL_NONALLOCATING;
 
   const AuditFrames& Frames() const noexcept { return frames_; }
   const AuditFrameThreads& Steady() const noexcept { return steady_; }

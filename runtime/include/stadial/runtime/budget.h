@@ -25,6 +25,7 @@
 #include <utility>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/result.h"
 
 namespace stadial::runtime {
@@ -74,11 +75,11 @@ class alignas(64) Budget {
   static Result<void> Check(const char* name, const BudgetLimits& limits) noexcept;
 
   // False: it would pass the hard limit; counted. Any size is safe. Zero bytes are always granted.
-  [[nodiscard]] bool TryReserve(std::uint64_t bytes) noexcept;
+  [[nodiscard]] bool TryReserve(std::uint64_t bytes) noexcept STADIAL_NONALLOCATING;
   // The same, with CapacityExceeded that names the numbers and `what` wanted them.
-  Result<void> Reserve(std::uint64_t bytes, const char* what) noexcept;
+  Result<void> Reserve(std::uint64_t bytes, const char* what) noexcept STADIAL_NONALLOCATING;
   // At most what is reserved (asserted).
-  void Release(std::uint64_t bytes) noexcept;
+  void Release(std::uint64_t bytes) noexcept STADIAL_NONALLOCATING;
 
   bool IsThrottled() const noexcept { return (word_.load(std::memory_order_acquire) & kThrottledBit) != 0; }
   bool IsOverSoft() const noexcept { return UsedBytes() > softBytes_.load(std::memory_order_relaxed); }

@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/region.h"
 #include "stadial/arenas/result.h"
 
@@ -49,18 +50,18 @@ class CompileMemory {
   bool HasPlan() const noexcept { return current_ != kNone; }
   std::uint64_t PlanGeneration() const noexcept { return generation_; }  // plans sealed so far
   arenas::Segment& Half(std::uint32_t index) noexcept { return *halves_[index].segment; }
-  std::size_t PeakBytes(std::uint32_t index) const noexcept;
+  std::size_t PeakBytes(std::uint32_t index) const noexcept STADIAL_NONALLOCATING;
   std::size_t UsedBytes(std::uint32_t index) const noexcept { return halves_[index].arena.UsedBytes(); }
 
   // For FrameLoop. Frees the old half when `completedValue` allows it.
-  void Retire(std::uint64_t completedValue) noexcept;
+  void Retire(std::uint64_t completedValue) noexcept STADIAL_NONALLOCATING;
   // The open frame ended and is complete at `completionValue`.
-  void OnFrameEnd(std::uint64_t completionValue) noexcept;
+  void OnFrameEnd(std::uint64_t completionValue) noexcept STADIAL_NONALLOCATING;
   // Every frame has completed, and values start anew.
   void OnDrained() noexcept;
   void AttachTo(FrameLoop* loop) noexcept { loop_ = loop; }
   // Did a compile begin since the last call?
-  bool TakeCompiled() noexcept;
+  bool TakeCompiled() noexcept STADIAL_NONALLOCATING;
 
  private:
   static constexpr std::uint32_t kNone = 2;

@@ -37,6 +37,7 @@
 #include <type_traits>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/overflow.h"
 #include "stadial/arenas/result.h"
 #include "stadial/runtime/accept_result.h"
@@ -51,7 +52,7 @@ using arenas::Result;
 class FallbackSite;
 
 // Destroys `handle`, which belongs to `device`. Must not throw.
-using DeferredFunction = void (*)(void* device, std::uint64_t handle) noexcept;
+using DeferredFunction = void (*)(void* device, std::uint64_t handle) noexcept STADIAL_NONALLOCATING;
 
 struct DeferredRecord {
   DeferredFunction function = nullptr;
@@ -67,12 +68,12 @@ constexpr DeferredRecord MakeDeferredRecord(Device* device, Handle handle,
                                             std::uint64_t retireValue) noexcept {
   static_assert(sizeof(Handle) <= sizeof(std::uint64_t), "the handle must fit in 64 bits");
   if constexpr (std::is_pointer_v<Handle>) {
-    return {[](void* owner, std::uint64_t object) noexcept {
+    return {[](void* owner, std::uint64_t object) noexcept STADIAL_NONALLOCATING {
               kDestroy(static_cast<Device*>(owner), reinterpret_cast<Handle>(object));
             },
             device, reinterpret_cast<std::uint64_t>(handle), retireValue};
   } else {
-    return {[](void* owner, std::uint64_t object) noexcept {
+    return {[](void* owner, std::uint64_t object) noexcept STADIAL_NONALLOCATING {
               kDestroy(static_cast<Device*>(owner), static_cast<Handle>(object));
             },
             device, static_cast<std::uint64_t>(handle), retireValue};
@@ -90,7 +91,7 @@ std::size_t CalculateDeferredCapacity(std::size_t nodes, std::size_t framesInFli
                                       const DeferredSizing& sizing = {}) noexcept;
 
 // Told of a record that Discard mode drops. Must not enqueue into the same queue (asserted).
-using DeferredDiscard = void (*)(void* self, const DeferredRecord& record) noexcept;
+using DeferredDiscard = void (*)(void* self, const DeferredRecord& record) noexcept STADIAL_NONALLOCATING;
 
 struct DeferredQueueOptions {
   const char* name = "deferred";  // not copied
@@ -134,7 +135,8 @@ class DeferredQueue {
   Result<void> Reserve(arenas::Arena& setup, std::size_t capacity) noexcept;
 
   // Never Coalesced.
-  [[gnu::always_inline]] inline AcceptResult Enqueue(const DeferredRecord& record) noexcept {
+  [[gnu::always_inline]] inline AcceptResult Enqueue(const DeferredRecord& record) noexcept
+      STADIAL_NONALLOCATING {
     STADIAL_ASSERT(record.function != nullptr, "a deferred record without a function");
     if (pushed_ - popped_ >= plainLimit_) [[unlikely]]
       return EnqueueFull(record);
@@ -152,12 +154,13 @@ class DeferredQueue {
 
   // Calls the functions of the records at the front whose retire value is at most `completedValue`, at most
   // `recordsMax` of them (to spread a large teardown over frames). Returns their number.
-  std::size_t Retire(std::uint64_t completedValue, std::size_t recordsMax = kNoLimit) noexcept;
+  std::size_t Retire(std::uint64_t completedValue,
+                     std::size_t recordsMax = kNoLimit) noexcept STADIAL_NONALLOCATING;
 
   // For the end, when the device is known to be idle: all records whatever their value, and those that their
   // functions enqueue, for at most `roundsMax` rounds. Returns the number of functions called; the queue is
   // empty afterwards unless a function keeps enqueueing.
-  std::size_t Flush(std::size_t roundsMax = 64) noexcept;
+  std::size_t Flush(std::size_t roundsMax = 64) noexcept STADIAL_NONALLOCATING;
 
   std::size_t Size() const noexcept { return static_cast<std::size_t>(pushed_ - popped_); }
   std::size_t Capacity() const noexcept { return slots_ + growthSlots_; }
@@ -169,7 +172,7 @@ class DeferredQueue {
  private:
   struct Chunk;
   std::size_t Next(std::size_t index) const noexcept { return index + 1 == slots_ ? 0 : index + 1; }
-  AcceptResult EnqueueFull(const DeferredRecord& record) noexcept;
+  AcceptResult EnqueueFull(const DeferredRecord& record) noexcept STADIAL_NONALLOCATING;
   AcceptResult EnqueueInGrowth(const DeferredRecord& record) noexcept;
   AcceptResult EnqueueDiscarding(const DeferredRecord& record) noexcept;
   AcceptResult Reject(const DeferredRecord& record) noexcept;

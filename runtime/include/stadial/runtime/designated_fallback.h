@@ -18,6 +18,7 @@
 #include <span>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/fallback_heap.h"
 #include "stadial/arenas/result.h"
 #include "stadial/runtime/gate_state.h"
@@ -51,16 +52,17 @@ class FallbackSite {
       : name_(name), owner_(owner), budgetBytes_(budgetBytes), countPerFrameMax_(countPerFrameMax) {}
 
   // Null when refused; a size of 0 is served as 1. Cost: a mimalloc allocation and a few counters.
-  [[nodiscard]] void* TryAllocate(std::size_t sizeBytes, std::size_t alignment = 16) noexcept;
+  [[nodiscard]] void* TryAllocate(std::size_t sizeBytes,
+                                  std::size_t alignment = 16) noexcept STADIAL_NONALLOCATING;
 
   // Takes back a block of this site; null is fine. A block of another site, a foreign pointer or a second
   // free: assertion.
-  void Free(void* block) noexcept;
+  void Free(void* block) noexcept STADIAL_NONALLOCATING;
 
   // As asked for. A live block of this site.
-  std::size_t BlockBytes(const void* block) const noexcept;
+  std::size_t BlockBytes(const void* block) const noexcept STADIAL_NONALLOCATING;
 
-  FallbackSiteStats Stats() const noexcept;
+  FallbackSiteStats Stats() const noexcept STADIAL_NONALLOCATING;
   const char* Name() const noexcept { return name_; }
   const char* Owner() const noexcept { return owner_; }
   std::size_t BudgetBytes() const noexcept { return budgetBytes_; }
@@ -106,8 +108,8 @@ class [[nodiscard]] FallbackScope {
   explicit FallbackScope(FallbackSite& site) noexcept;
   ~FallbackScope() {
     detail::GateCompilerBarrier();
-    detail::gateThread.word = previousWord_;
-    detail::gateThread.fallback = previousSite_;
+    detail::GateThread().word = previousWord_;
+    detail::GateThread().fallback = previousSite_;
   }
   FallbackScope(const FallbackScope&) = delete;
   FallbackScope& operator=(const FallbackScope&) = delete;
@@ -140,7 +142,7 @@ class FallbackRegistry {
   void Close() noexcept;
 
   // Gives every site its allowance for the new frame.
-  void BeginFrame() noexcept;
+  void BeginFrame() noexcept STADIAL_NONALLOCATING;
   // Served by all sites since then.
   std::uint64_t AllocationsThisFrame() const noexcept {
     std::uint64_t allocations = 0;

@@ -35,6 +35,7 @@
 #include <utility>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/overflow.h"
 #include "stadial/arenas/result.h"
 #include "stadial/runtime/event.h"
@@ -50,7 +51,7 @@ using arenas::Result;
 class EventBus;
 class EventInbox;
 
-using EventHandler = void (*)(void* self, const Event& event);
+using EventHandler = void (*)(void* self, const Event& event) STADIAL_NONALLOCATING;
 
 // Ends a subscription when it goes out of scope. Move-only. Must not outlive its bus.
 class [[nodiscard]] Subscription {
@@ -58,10 +59,10 @@ class [[nodiscard]] Subscription {
   Subscription() noexcept = default;
   Subscription(Subscription&& other) noexcept
       : bus_(std::exchange(other.bus_, nullptr)), index_(other.index_), generation_(other.generation_) {}
-  Subscription& operator=(Subscription&& other) noexcept;
+  Subscription& operator=(Subscription&& other) noexcept STADIAL_NONALLOCATING;
   ~Subscription() { Reset(); }
 
-  void Reset() noexcept;
+  void Reset() noexcept STADIAL_NONALLOCATING;
   bool IsActive() const noexcept { return bus_ != nullptr; }
 
  private:
@@ -118,7 +119,7 @@ class EventBus {
   // Room for `count` subscriptions in all. Setup only. OutOfMemory, and nothing changes.
   Result<void> ReserveSubscriptions(std::uint32_t count) noexcept;
 
-  EmitResult Emit(const Event& event) noexcept {
+  EmitResult Emit(const Event& event) noexcept STADIAL_NONALLOCATING {
     const EventQueue::Place place =
         Queue({event.type, event.flags, event.payloadTag, event.data, event.key, event.origins});
     if (event.payloadTag != 0) std::memcpy(place.payload, event.payload, sizeof event.payload);
@@ -127,18 +128,18 @@ class EventBus {
   // The same as Emit(MakeEvent(type, payload, key)), without the event in between: the payload is copied to
   // its place in the queue.
   template <EventPayload T>
-  EmitResult Emit(EventType type, const T& payload, std::uint64_t key = 0) noexcept {
+  EmitResult Emit(EventType type, const T& payload, std::uint64_t key = 0) noexcept STADIAL_NONALLOCATING {
     const EventQueue::Place place = Queue({.type = type, .payloadTag = detail::PayloadTag<T>(), .key = key});
     std::memcpy(place.payload, &payload, sizeof(T));
     return place.result;
   }
 
   // Delivers what is queued, cascades included; returns the number of events delivered.
-  std::size_t ProcessEvents() noexcept;
+  std::size_t ProcessEvents() noexcept STADIAL_NONALLOCATING;
 
   // Marks the start of a frame: warnings may be printed again, once each. A bus whose BeginFrame is never
   // called takes every ProcessEvents for a frame.
-  void BeginFrame() noexcept;
+  void BeginFrame() noexcept STADIAL_NONALLOCATING;
 
   // Events of worker threads: what `inbox` holds is emitted at the start of every ProcessEvents, lane by
   // lane. In Strict mode only as much as there is room for; the rest waits in the inbox. Null detaches. Not
@@ -152,13 +153,14 @@ class EventBus {
 
   // CapacityExceeded when the table is full. Handlers of one event run in the order of subscription, those
   // subscribed by type first, then those by category mask.
-  Result<Subscription> Subscribe(EventType type, EventHandler handler, void* self) noexcept;
+  Result<Subscription> Subscribe(EventType type, EventHandler handler,
+                                 void* self) noexcept STADIAL_NONALLOCATING;
   Result<Subscription> SubscribeCategories(EventCategoryMask categories, EventHandler handler,
-                                           void* self) noexcept;
+                                           void* self) noexcept STADIAL_NONALLOCATING;
   // `Subscribe<&Node::OnDirty>(type, node)`: the member takes `const Event&`, or an EventPayload type by
   // value or const reference.
   template <auto Method, class Self>
-  Result<Subscription> Subscribe(EventType type, Self* self) noexcept;
+  Result<Subscription> Subscribe(EventType type, Self* self) noexcept STADIAL_NONALLOCATING;
 
   struct QueueStats {
     std::size_t eventCount = 0;        // queued now
@@ -178,7 +180,7 @@ class EventBus {
     std::uint32_t subscriptions = 0;
     std::uint32_t subscriptionsMax = 0;
   };
-  QueueStats GetStats() const noexcept;
+  QueueStats GetStats() const noexcept STADIAL_NONALLOCATING;
 
   AllocationMode Mode() const noexcept;
   const char* Name() const noexcept;
@@ -206,12 +208,12 @@ class EventBus {
     return QueueSlow(event);
   }
   // By value: an address would keep the caller's event in memory, on the fast path too.
-  EventQueue::Place QueueSlow(EventQueue::Fields event) noexcept;
+  EventQueue::Place QueueSlow(EventQueue::Fields event) noexcept STADIAL_NONALLOCATING;
   void Warn(EmitResult result) noexcept;
   void DrainInbox() noexcept;
   Result<Subscription> AddHandler(EventType type, EventCategoryMask categories, EventHandler handler,
-                                  void* self) noexcept;
-  void Unsubscribe(std::uint32_t index, std::uint32_t generation) noexcept;
+                                  void* self) noexcept STADIAL_NONALLOCATING;
+  void Unsubscribe(std::uint32_t index, std::uint32_t generation) noexcept STADIAL_NONALLOCATING;
 
   EventQueue queue_;
   State* state_ = nullptr;
@@ -233,33 +235,21 @@ class EventBatch {
 
 namespace detail {
 
-template <class Method>
-struct HandlerArgument;
+// What a member that handles events takes, whatever else its type says (const, noexcept, the mark of
+// effects.h). Declared only.
 template <class Class, class Argument>
-struct HandlerArgument<void (Class::*)(Argument)> {
-  using Type = std::remove_cvref_t<Argument>;
-};
+std::type_identity<std::remove_cvref_t<Argument>> HandlerArgument(void (Class::*)(Argument));
 template <class Class, class Argument>
-struct HandlerArgument<void (Class::*)(Argument) noexcept> {
-  using Type = std::remove_cvref_t<Argument>;
-};
-template <class Class, class Argument>
-struct HandlerArgument<void (Class::*)(Argument) const> {
-  using Type = std::remove_cvref_t<Argument>;
-};
-template <class Class, class Argument>
-struct HandlerArgument<void (Class::*)(Argument) const noexcept> {
-  using Type = std::remove_cvref_t<Argument>;
-};
+std::type_identity<std::remove_cvref_t<Argument>> HandlerArgument(void (Class::*)(Argument) const);
 
 }  // namespace detail
 
 template <auto Method, class Self>
-Result<Subscription> EventBus::Subscribe(EventType type, Self* self) noexcept {
-  using Argument = typename detail::HandlerArgument<decltype(Method)>::Type;
+Result<Subscription> EventBus::Subscribe(EventType type, Self* self) noexcept STADIAL_NONALLOCATING {
+  using Argument = typename decltype(detail::HandlerArgument(Method))::type;
   return Subscribe(
       type,
-      [](void* object, const Event& event) {
+      [](void* object, const Event& event) STADIAL_NONALLOCATING {
         Self* target = static_cast<Self*>(object);
         if constexpr (std::is_same_v<Argument, Event>) {
           (target->*Method)(event);

@@ -23,6 +23,7 @@
 #include <cstring>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/flat_map.h"
 #include "stadial/arenas/overflow.h"
 #include "stadial/runtime/accept_result.h"
@@ -86,7 +87,7 @@ class EventQueue {
   [[gnu::always_inline]] inline bool TryPushPlain(const Fields& event, bool isSpecial,
                                                   std::byte*& payload) noexcept;
   // `event.flags`: kEventPinned, kEventCoalesce; Take shows them.
-  Place Push(const Fields& event) noexcept;
+  Place Push(const Fields& event) noexcept STADIAL_NONALLOCATING;
 
   // Removes every event before `end`, oldest first, and calls visit(event, type) for each, with a const
   // Event& and its type; returns their number. `visit` may push, and may not take.
@@ -183,8 +184,8 @@ class EventQueue {
   static std::size_t ChunkEvents(std::size_t capacity) noexcept;
   static std::size_t ChunkBytes(std::size_t capacity) noexcept;
   void UpdatePlainEnd() noexcept;
-  void Rewind() noexcept;
-  Slot RingSlot(Head* head) noexcept;
+  void Rewind() noexcept STADIAL_NONALLOCATING;
+  Slot RingSlot(Head* head) noexcept STADIAL_NONALLOCATING;
   Slot SlotOf(Head* head) noexcept;
   static Slot SlotIn(WholeEvent& event) noexcept { return {&event.head, &event.context, event.payload}; }
   bool TryMerge(const Fields& event, Place& place) noexcept;
@@ -196,10 +197,10 @@ class EventQueue {
   bool TryGrow() noexcept;
   void ReleaseChunk(Chunk* chunk) noexcept;
   void DropOldest() noexcept;
-  void Forget(const Slot& slot) noexcept;
-  void CopyOut(const Slot& slot, Event& event) noexcept;
-  void CopyRest(Head* head, Event& event) noexcept;
-  bool TryTakeOutsideRing(const Position& end, Event& event) noexcept;
+  void Forget(const Slot& slot) noexcept STADIAL_NONALLOCATING;
+  void CopyOut(const Slot& slot, Event& event) noexcept STADIAL_NONALLOCATING;
+  void CopyRest(Head* head, Event& event) noexcept STADIAL_NONALLOCATING;
+  bool TryTakeOutsideRing(const Position& end, Event& event) noexcept STADIAL_NONALLOCATING;
   void NotePeak() noexcept { counters_.peak = std::max(counters_.peak, Size()); }
 
   // The inline path's members first: one cache line.

@@ -15,6 +15,7 @@
 #include <span>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/lanes.h"
 #include "stadial/arenas/quarantine.h"
 #include "stadial/arenas/result.h"
@@ -46,15 +47,16 @@ class CompletionSource {
  public:
   virtual ~CompletionSource() = default;
   // The highest value completed so far; never falls. Does not block.
-  virtual std::uint64_t CompletedValue() noexcept = 0;
+  virtual std::uint64_t CompletedValue() noexcept STADIAL_NONALLOCATING = 0;
   // Blocks until `value` is completed; Timeout after `timeoutNs`, DeviceLost when it will never be.
-  virtual Result<void> WaitForValue(std::uint64_t value, std::uint64_t timeoutNs) noexcept = 0;
+  virtual Result<void> WaitForValue(std::uint64_t value,
+                                    std::uint64_t timeoutNs) noexcept STADIAL_NONALLOCATING = 0;
 };
 
 // Without a GPU: a frame's value is complete as soon as End has stated it.
 class ImmediateCompletion final : public CompletionSource {
  public:
-  void Complete(std::uint64_t value) noexcept { completed_ = value; }
+  void Complete(std::uint64_t value) noexcept STADIAL_NONALLOCATING { completed_ = value; }
   std::uint64_t CompletedValue() noexcept override { return completed_; }
   Result<void> WaitForValue(std::uint64_t value, std::uint64_t timeoutNs) noexcept override;
 
@@ -121,16 +123,16 @@ class FrameLoop {
   //   WrongPhase   in Setup or Shutdown, or while a plan is being built, or with a frame already open
   //   Timeout      the slot's value was not reached within the deadline; names slot and values
   //   DeviceLost   and others, as the completion source says; with quarantines those of Quarantine::Rotate
-  Result<FrameContext*> Begin() noexcept;
+  Result<FrameContext*> Begin() noexcept STADIAL_NONALLOCATING;
   // The same for a program that counts its frames itself: this is frame `frameIndex`, in slot
   // frameIndex % framesInFlight, and the next one without an index is frameIndex + 1. Indices may leave gaps;
   // the histories know the frames between as skipped. InvalidArgument, besides the errors above: below
   // FrameIndex(), or the last index there is.
-  Result<FrameContext*> Begin(std::uint64_t frameIndex) noexcept;
+  Result<FrameContext*> Begin(std::uint64_t frameIndex) noexcept STADIAL_NONALLOCATING;
 
   // Closes the frame. Its slot is free when the completion source reaches `completionValue`, which must not
   // be smaller than the last one (asserted). Without a frame open: asserted.
-  void End(std::uint64_t completionValue) noexcept;
+  void End(std::uint64_t completionValue) noexcept STADIAL_NONALLOCATING;
 
   // Waits until every ended frame has completed, and retires what they have freed; Timeout and others as
   // Begin. Not inside a frame (asserted).
@@ -156,10 +158,11 @@ class FrameLoop {
   void ResumeWitness() noexcept;
   // Waits until `value` is completed, with the loop's deadline; inside a frame the time is excluded. `what`
   // and `number` name in the error what is waited for ("frame slot", 1).
-  Result<void> WaitForValue(std::uint64_t value, const char* what, std::uint32_t number) noexcept;
+  Result<void> WaitForValue(std::uint64_t value, const char* what,
+                            std::uint32_t number) noexcept STADIAL_NONALLOCATING;
 
  private:
-  Result<void> CheckCanBegin() noexcept;
+  Result<void> CheckCanBegin() noexcept STADIAL_NONALLOCATING;
   std::uint64_t RetireDeferred(std::uint64_t completed) noexcept;
 
   std::span<arenas::LaneSet> slots_;

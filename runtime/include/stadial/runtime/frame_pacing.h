@@ -13,6 +13,8 @@
 
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
+
 namespace stadial::runtime {
 
 struct FramePacingOptions {
@@ -31,8 +33,8 @@ inline constexpr FramePacingOptions kVrPacing = {
 // What a pacer knows of time; given at construction, so that tests drive it. Both belong to one monotonic
 // clock. `sleepUntilNs` may return late, and early when a signal comes.
 struct PacingClock {
-  std::uint64_t (*nowNs)(void* self) noexcept;
-  void (*sleepUntilNs)(void* self, std::uint64_t untilNs) noexcept;
+  std::uint64_t (*nowNs)(void* self) noexcept STADIAL_NONALLOCATING;
+  void (*sleepUntilNs)(void* self, std::uint64_t untilNs) noexcept STADIAL_NONALLOCATING;
   void* self = nullptr;
 };
 PacingClock SystemPacingClock() noexcept;
@@ -58,7 +60,7 @@ class FramePacer {
 
   // Until the next deadline; returns how long it waited. The first call begins the grid, and does not wait.
   // Without a period it returns 0 at once.
-  std::uint64_t Wait() noexcept;
+  std::uint64_t Wait() noexcept STADIAL_NONALLOCATING;
   // The frame that is over took this long; for Stats.
   void NoteFrame(std::uint64_t frameNs) noexcept {
     if (ceilingNs_ != 0 && frameNs > ceilingNs_) ++stats_.overCeiling;

@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/runtime/gate_state.h"
 #include "stadial/runtime/module_scan.h"
 #include "stadial/runtime/thread_registry.h"
@@ -39,16 +40,18 @@ const char* ToString(GateState state) noexcept;
 // order of construction.
 class [[nodiscard]] GateScope {
  public:
-  GateScope(GatePolicy allocate, GatePolicy free, Phase phase, const char* component) noexcept
-      : previousWord_(detail::gateThread.word), previousComponent_(detail::gateThread.component) {
-    detail::gateThread.word = detail::PackGateWord(allocate, free, phase);
-    detail::gateThread.component = component;
+  GateScope(GatePolicy allocate, GatePolicy free, Phase phase,
+            const char* component) noexcept STADIAL_NONALLOCATING
+      : previousWord_(detail::GateThread().word),
+        previousComponent_(detail::GateThread().component) {
+    detail::GateThread().word = detail::PackGateWord(allocate, free, phase);
+    detail::GateThread().component = component;
     detail::GateCompilerBarrier();
   }
-  ~GateScope() {
+  ~GateScope() noexcept STADIAL_NONALLOCATING {
     detail::GateCompilerBarrier();
-    detail::gateThread.word = previousWord_;
-    detail::gateThread.component = previousComponent_;
+    detail::GateThread().word = previousWord_;
+    detail::GateThread().component = previousComponent_;
   }
   GateScope(const GateScope&) = delete;
   GateScope& operator=(const GateScope&) = delete;
@@ -62,13 +65,14 @@ class [[nodiscard]] GateScope {
 // it.
 class [[nodiscard]] ComponentScope {
  public:
-  explicit ComponentScope(const char* component) noexcept : previous_(detail::gateThread.component) {
-    detail::gateThread.component = component;
+  explicit ComponentScope(const char* component) noexcept STADIAL_NONALLOCATING
+      : previous_(detail::GateThread().component) {
+    detail::GateThread().component = component;
     detail::GateCompilerBarrier();
   }
-  ~ComponentScope() {
+  ~ComponentScope() noexcept STADIAL_NONALLOCATING {
     detail::GateCompilerBarrier();
-    detail::gateThread.component = previous_;
+    detail::GateThread().component = previous_;
   }
   ComponentScope(const ComponentScope&) = delete;
   ComponentScope& operator=(const ComponentScope&) = delete;
@@ -83,21 +87,21 @@ class [[nodiscard]] ComponentScope {
 class [[nodiscard]] DriverCallScope {
  public:
   explicit DriverCallScope(const char* entryPoint) noexcept
-      : previousWord_(detail::gateThread.word),
-        previousComponent_(detail::gateThread.component),
-        previousEntryPoint_(detail::gateThread.driverEntryPoint) {
-    if ((previousWord_ & detail::kGateDriverBit) == 0) detail::gateThread.wordOutsideDriver = previousWord_;
-    detail::gateThread.word = (previousWord_ & detail::kGatePhaseMask) | detail::kGateDriverBit |
-                              detail::PackGateWord(GatePolicy::Count, GatePolicy::Count, Phase{});
-    detail::gateThread.component = entryPoint;
-    detail::gateThread.driverEntryPoint = entryPoint;
+      : previousWord_(detail::GateThread().word),
+        previousComponent_(detail::GateThread().component),
+        previousEntryPoint_(detail::GateThread().driverEntryPoint) {
+    if ((previousWord_ & detail::kGateDriverBit) == 0) detail::GateThread().wordOutsideDriver = previousWord_;
+    detail::GateThread().word = (previousWord_ & detail::kGatePhaseMask) | detail::kGateDriverBit |
+                                detail::PackGateWord(GatePolicy::Count, GatePolicy::Count, Phase{});
+    detail::GateThread().component = entryPoint;
+    detail::GateThread().driverEntryPoint = entryPoint;
     detail::GateCompilerBarrier();
   }
-  ~DriverCallScope() {
+  ~DriverCallScope() noexcept STADIAL_NONALLOCATING {
     detail::GateCompilerBarrier();
-    detail::gateThread.word = previousWord_;
-    detail::gateThread.component = previousComponent_;
-    detail::gateThread.driverEntryPoint = previousEntryPoint_;
+    detail::GateThread().word = previousWord_;
+    detail::GateThread().component = previousComponent_;
+    detail::GateThread().driverEntryPoint = previousEntryPoint_;
   }
   DriverCallScope(const DriverCallScope&) = delete;
   DriverCallScope& operator=(const DriverCallScope&) = delete;
@@ -114,16 +118,16 @@ class [[nodiscard]] DriverCallScope {
 class [[nodiscard]] DriverCallbackScope {
  public:
   explicit DriverCallbackScope(const char* component) noexcept
-      : previousWord_(detail::gateThread.word), previousComponent_(detail::gateThread.component) {
+      : previousWord_(detail::GateThread().word), previousComponent_(detail::GateThread().component) {
     if ((previousWord_ & detail::kGateDriverBit) != 0)
-      detail::gateThread.word = detail::gateThread.wordOutsideDriver;
-    detail::gateThread.component = component;
+      detail::GateThread().word = detail::GateThread().wordOutsideDriver;
+    detail::GateThread().component = component;
     detail::GateCompilerBarrier();
   }
   ~DriverCallbackScope() {
     detail::GateCompilerBarrier();
-    detail::gateThread.word = previousWord_;
-    detail::gateThread.component = previousComponent_;
+    detail::GateThread().word = previousWord_;
+    detail::GateThread().component = previousComponent_;
   }
   DriverCallbackScope(const DriverCallbackScope&) = delete;
   DriverCallbackScope& operator=(const DriverCallbackScope&) = delete;
@@ -134,7 +138,7 @@ class [[nodiscard]] DriverCallbackScope {
 };
 
 // The calling thread's counters since it was registered (unregistered: since it started).
-GateThreadCounters CurrentThreadCounters() noexcept;
+GateThreadCounters CurrentThreadCounters() noexcept STADIAL_NONALLOCATING;
 
 // The sum over all threads of `role`, ended registrations included, so it never decreases. For
 // ThreadRole::Unregistered: the "other threads", counted while frames run, frees and bytes included.
@@ -147,7 +151,7 @@ struct DriverCounters {
   std::uint64_t submitThread = 0;   // … on Submit threads
   std::uint64_t otherThreads = 0;   // on unregistered threads, inside a DriverCallScope or not
 };
-DriverCounters CurrentDriverCounters() noexcept;
+DriverCounters CurrentDriverCounters() noexcept STADIAL_NONALLOCATING;
 
 // Blocks of another allocator (of a library loaded with RTLD_DEEPBIND, say) that were given to our free or
 // realloc, and went back to the C library. Not zero: something bypasses the gate, see ScanModules. 0 without
@@ -157,12 +161,12 @@ std::uint64_t ForeignBlocksFreed() noexcept;
 // Tells the gate that the frame loop is live. While it is, allocations of unregistered threads and those
 // inside DriverCallScope are counted. One process-wide flag, set at Compile → Frame and cleared at Frame →
 // anything.
-void SetFramesRunning(bool running) noexcept;
+void SetFramesRunning(bool running) noexcept STADIAL_NONALLOCATING;
 bool FramesRunning() noexcept;
 
 // The frame index that reports print, and by which they are limited: at most kGateReportsPerFrameMax
 // descriptions per thread and frame, the rest only counted. Process-wide; one relaxed store.
-void SetGateFrame(std::uint64_t frameIndex) noexcept;
+void SetGateFrame(std::uint64_t frameIndex) noexcept STADIAL_NONALLOCATING;
 inline constexpr std::uint32_t kGateReportsPerFrameMax = 8;
 
 struct GateSelfTestResult {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/runtime/phase.h"
 
 namespace stadial::runtime {
@@ -77,6 +78,12 @@ struct GateThreadState {
 // find it.
 extern constinit thread_local GateThreadState gateThread [[gnu::tls_model("initial-exec")]];
 
+// The same variable, for functions that run in a frame: it is part of the thread's first block of memory, and
+// reading it calls nothing.
+[[gnu::always_inline]] inline GateThreadState& GateThread() noexcept STADIAL_NONALLOCATING {
+  return STADIAL_EFFECTS_REVIEWED("initial-exec thread-local storage", gateThread);
+}
+
 inline constexpr std::uint32_t kGateTrackersActive = 1;
 inline constexpr std::uint32_t kGateFramesRunning = 2;
 extern constinit std::atomic<std::uint32_t> gateProcessFlags;
@@ -92,7 +99,7 @@ constexpr std::uint64_t PackGateWord(GatePolicy allocate, GatePolicy free, Phase
 
 // Zero while the thread's own policies leave the gate nothing to do.
 [[gnu::always_inline]] inline std::uint32_t GateThreadBits() noexcept {
-  return static_cast<std::uint32_t>(gateThread.word);
+  return static_cast<std::uint32_t>(GateThread().word);
 }
 // The same with what the process wants to hear of: one thread-local load, one load and an or.
 [[gnu::always_inline]] inline std::uint32_t GateWorkBits() noexcept {

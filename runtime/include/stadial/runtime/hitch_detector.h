@@ -20,6 +20,8 @@
 #include <cstdint>
 #include <span>
 
+#include "stadial/arenas/effects.h"
+
 namespace stadial::runtime {
 
 enum class HitchCause : std::uint8_t { Compile, Wait, Fallback, Fault, Budget, NodeCode };
@@ -96,7 +98,7 @@ class HitchDetector {
   static std::uint32_t Clamp(std::uint64_t ns) noexcept {
     return ns < UINT32_MAX ? static_cast<std::uint32_t>(ns) : UINT32_MAX;
   }
-  const Hitch* JudgeLong(const HitchEvidence& frame) noexcept;
+  const Hitch* JudgeLong(const HitchEvidence& frame) noexcept STADIAL_NONALLOCATING;
   void KeepWorst(const Hitch& hitch) noexcept;
 
   HitchOptions options_;

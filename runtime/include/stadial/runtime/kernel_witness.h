@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/result.h"
 
 namespace stadial::runtime {
@@ -94,7 +95,7 @@ class VmSyscallWitness {
   // False in a forked child, whose kernel-side dispatch is gone: counts stand still there.
   bool IsInstalled() const noexcept;
 
-  VmSyscallCounts Counts() const noexcept;
+  VmSyscallCounts Counts() const noexcept STADIAL_NONALLOCATING;
   const FirstVmSyscall& First() const noexcept;
   // Forgets First, so that the next address-space call becomes it.
   void ResetFirst() noexcept;
@@ -120,8 +121,8 @@ class VmSyscallWitness {
 // seen. Not nested. Without an open window it does nothing. Cost: 2 ns.
 class WitnessExemption {
  public:
-  WitnessExemption() noexcept;
-  ~WitnessExemption();
+  WitnessExemption() noexcept STADIAL_NONALLOCATING;
+  ~WitnessExemption() noexcept STADIAL_NONALLOCATING;
   WitnessExemption(const WitnessExemption&) = delete;
   WitnessExemption& operator=(const WitnessExemption&) = delete;
 
@@ -131,7 +132,7 @@ class WitnessExemption {
 
 // Minor page faults of the calling thread since it started, exact. Costs one system call (about 200 ns):
 // read it outside the window. 0 where the platform cannot say; MinorFaultsAvailable tells which.
-std::uint64_t MinorFaults() noexcept;
+std::uint64_t MinorFaults() noexcept STADIAL_NONALLOCATING;
 bool MinorFaultsAvailable() noexcept;
 
 }  // namespace stadial::runtime

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <source_location>
 
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/result.h"
 
 namespace stadial::runtime {
@@ -32,7 +33,7 @@ bool IsLegalTransition(Phase from, Phase to) noexcept;
 class PhaseObserver {
  public:
   virtual ~PhaseObserver() = default;
-  virtual void OnTransition(Phase from, Phase to) noexcept = 0;
+  virtual void OnTransition(Phase from, Phase to) noexcept STADIAL_NONALLOCATING = 0;
 };
 
 // Threads: one thread (the frame thread) makes transitions; Current may be read from any thread.
@@ -49,11 +50,13 @@ class PhaseMachine {
 
   // A wrong transition changes nothing; its error (WrongPhase) names both phases, the call site, the site of
   // the last transition, and the phases that are legal next.
-  Result<void> Transition(Phase to, std::source_location site = std::source_location::current()) noexcept;
+  Result<void> Transition(Phase to, std::source_location site = std::source_location::current()) noexcept
+      STADIAL_NONALLOCATING;
 
   // Ok in `wanted`, otherwise WrongPhase, naming `operation`, both phases and both sites.
   Result<void> Require(Phase wanted, const char* operation,
-                       std::source_location site = std::source_location::current()) const noexcept;
+                       std::source_location site = std::source_location::current()) const noexcept
+      STADIAL_NONALLOCATING;
 
   // One; null: none. Must outlive the machine, or be taken away before.
   void SetObserver(PhaseObserver* observer) noexcept { observer_ = observer; }

@@ -20,6 +20,7 @@
 #include <source_location>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/region.h"
 #include "stadial/arenas/result.h"
 #include "stadial/arenas/size_literals.h"
@@ -120,22 +121,22 @@ class Runtime {
 
   PhaseMachine& Phases() noexcept;
   CompileMemory& Compile() noexcept;
-  FrameLoop& Frames() noexcept;
+  FrameLoop& Frames() noexcept STADIAL_NONALLOCATING;
   // NodeDirty and ResourceInvalidated are pinned here, besides the bus's own built-in policies.
-  EventBus& Events() noexcept;
+  EventBus& Events() noexcept STADIAL_NONALLOCATING;
   FallbackRegistry& Fallbacks() noexcept;
   // Where jobs run: the workers or the game's own job system; before SealSetup and after Shutdown, and
   // without either, the calling thread.
-  TaskRunner& Runner() noexcept;
-  TaskSystem& Tasks() noexcept;
+  TaskRunner& Runner() noexcept STADIAL_NONALLOCATING;
+  TaskSystem& Tasks() noexcept STADIAL_NONALLOCATING;
   // Its values are those of the frame loop's completion source. Begin retires what is complete, before the
   // frame; Drain does; a change of the source and Shutdown, when all work has completed, run all of it.
-  DeferredQueue& Deferred() noexcept;
+  DeferredQueue& Deferred() noexcept STADIAL_NONALLOCATING;
   // Room for `records` at least. In Setup (WrongPhase); CapacityExceeded: Setup memory is used up.
   Result<void> ReserveDeferred(std::size_t records) noexcept;
   // Has the heap "host" already. Add in Setup.
   BudgetTable& Budgets() noexcept;
-  FrameAudit& Audit() noexcept;
+  FrameAudit& Audit() noexcept STADIAL_NONALLOCATING;
   // Null without RuntimeOptions::trackAllocations.
   AllocationTracker* Tracker() noexcept;
   const PhaseLedger* Ledger() const noexcept;
@@ -145,7 +146,7 @@ class Runtime {
   // returns WrongPhase, OutOfMemory, or InvalidArgument when driverBytes is 0; the other asserts.
   Result<arenas::Segment*> OpenDriverSegment() noexcept;
   arenas::Segment& DriverSegment() noexcept;
-  const RuntimeOptions& Options() const noexcept;  // sizes as rounded
+  const RuntimeOptions& Options() const noexcept STADIAL_NONALLOCATING;  // sizes as rounded
 
   // From here to EndKernelProof no memory comes from the kernel: the process's address space is frozen, and
   // the frame thread's VM system calls inside frames fail (kernel_proof.h). With KernelProofScope::Thread the

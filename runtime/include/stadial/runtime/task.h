@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 
 namespace stadial::runtime {
 
@@ -114,7 +115,7 @@ class TaskContext {
   // Fallback: not in the reserve either), which is counted: run it here, as in
   //   if (!task.Spawn(body)) body(task);
   template <class F>
-  [[nodiscard]] bool Spawn(F&& body, const TaskOptions& options = {}) const noexcept;
+  [[nodiscard]] bool Spawn(F&& body, const TaskOptions& options = {}) const noexcept STADIAL_NONALLOCATING;
 
  private:
   friend class TaskSystem;
@@ -125,7 +126,7 @@ class TaskContext {
 
 namespace detail {
 
-using TaskFunction = void (*)(TaskContext& context, void* payload) noexcept;
+using TaskFunction = void (*)(TaskContext& context, void* payload) noexcept STADIAL_NONALLOCATING;
 
 // A body as a function and the bytes of its captures. They are built where the task system keeps them.
 template <class F>
@@ -138,7 +139,7 @@ struct TaskCall {
   static_assert(std::is_invocable_v<Body&, TaskContext&> || std::is_invocable_v<Body&>,
                 "a task is body(TaskContext&) or body()");
 
-  static void Call(TaskContext& context, void* payload) noexcept {
+  static void Call(TaskContext& context, void* payload) noexcept STADIAL_NONALLOCATING {
     Body& self = *std::launder(static_cast<Body*>(payload));
     if constexpr (std::is_invocable_v<Body&, TaskContext&>) {
       self(context);

@@ -19,21 +19,23 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "stadial/arenas/effects.h"
+
 namespace stadial::runtime {
 
 class TaskRunner {
  public:
   // `worker` is below WorkerCount, and one call at a time has it: it may index lanes and other tables.
-  using Job = void (*)(void* data, std::uint32_t worker) noexcept;
+  using Job = void (*)(void* data, std::uint32_t worker) noexcept STADIAL_NONALLOCATING;
 
   // At least 1; constant. More than there are threads is legal.
-  virtual std::uint32_t WorkerCount() const noexcept = 0;
+  virtual std::uint32_t WorkerCount() const noexcept STADIAL_NONALLOCATING = 0;
   // Calls job(data, w) once for w == 0, and at most once for each other w below WorkerCount: those that come
   // in time, on any threads, at once or one after the other. Returns when all of these calls have. A job must
   // therefore be such that one worker alone can finish it, as ParallelFor's and TaskSystem's are; then
   // nothing waits for a thread that the system keeps from its core. What happened before Run is visible to
   // the jobs, and what they did is visible after it.
-  virtual void Run(Job job, void* data) noexcept = 0;
+  virtual void Run(Job job, void* data) noexcept STADIAL_NONALLOCATING = 0;
 
  protected:
   ~TaskRunner() = default;
@@ -63,7 +65,8 @@ struct TaskChunk {
 // Calls body(const TaskChunk&) for [0, grain), [grain, 2 * grain) ... up to `count`, each once. `body` is
 // called by several threads at once. `grain` 0 counts as 1.
 template <class Body>
-void ParallelFor(TaskRunner& runner, std::uint64_t count, std::uint64_t grain, const Body& body) noexcept {
+void ParallelFor(TaskRunner& runner, std::uint64_t count, std::uint64_t grain,
+                 const Body& body) noexcept STADIAL_NONALLOCATING {
   static_assert(std::is_invocable_v<const Body&, const TaskChunk&>, "body(const TaskChunk&), const");
   if (count == 0) return;
   struct Range {
@@ -76,7 +79,7 @@ void ParallelFor(TaskRunner& runner, std::uint64_t count, std::uint64_t grain, c
   if (grain == 0) grain = 1;
   Range range{.body = body, .count = count, .grain = grain, .chunkCount = (count - 1) / grain + 1};
   runner.Run(
-      [](void* data, std::uint32_t worker) noexcept {
+      [](void* data, std::uint32_t worker) noexcept STADIAL_NONALLOCATING {
         auto& job = *static_cast<Range*>(data);
         for (;;) {
           const std::uint64_t index = job.nextChunk.fetch_add(1, std::memory_order_relaxed);

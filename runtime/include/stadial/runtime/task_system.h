@@ -41,6 +41,7 @@
 #include <utility>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/lanes.h"
 #include "stadial/arenas/overflow.h"
 #include "stadial/arenas/result.h"
@@ -86,7 +87,7 @@ class TaskSystem {
 
   // Queues body() or body(TaskContext&) in the wave that is being filled.
   template <class F>
-  TaskResult Submit(F&& body, const TaskOptions& options = {}) noexcept {
+  TaskResult Submit(F&& body, const TaskOptions& options = {}) noexcept STADIAL_NONALLOCATING {
     using Call = detail::TaskCall<F>;
     TaskResult result;
     void* const payload = SubmitFunction(&Call::Call, options, result);
@@ -96,18 +97,20 @@ class TaskSystem {
 
   // What is submitted from now on runs when everything submitted so far has ended. Nothing changes when no
   // task was submitted since the last wave. False when wavesMax waves are queued.
-  [[nodiscard]] bool NextWave() noexcept;
+  [[nodiscard]] bool NextWave() noexcept STADIAL_NONALLOCATING;
 
   // Runs what is queued, within the budget, with the lanes of the frame: lane i for worker i, so there must
   // be as many as workers (asserted).
-  TaskReport ExecuteParallel(const FrameContext& frame, const TaskBudget& budget = {}) noexcept {
+  TaskReport ExecuteParallel(const FrameContext& frame,
+                             const TaskBudget& budget = {}) noexcept STADIAL_NONALLOCATING {
     return ExecuteParallel(budget, frame.lanes);
   }
   // `lanes` may be null: TaskContext::Lane then asserts.
-  TaskReport ExecuteParallel(const TaskBudget& budget = {}, const arenas::LaneSet* lanes = nullptr) noexcept;
+  TaskReport ExecuteParallel(const TaskBudget& budget = {},
+                             const arenas::LaneSet* lanes = nullptr) noexcept STADIAL_NONALLOCATING;
 
   // Forgets everything queued; counted as dropped.
-  void DropAll() noexcept;
+  void DropAll() noexcept STADIAL_NONALLOCATING;
 
   std::uint64_t QueuedCount() const noexcept;
   bool IsQueued(TaskId id) const noexcept;
@@ -123,15 +126,16 @@ class TaskSystem {
   // Returns where the body belongs; null when the task is rejected. (The result in registers would be written
   // in parts and read as a whole, which takes as long as all the rest.)
   void* SubmitFunction(detail::TaskFunction function, const TaskOptions& options,
-                       TaskResult& result) noexcept;
+                       TaskResult& result) noexcept STADIAL_NONALLOCATING;
   // In two halves, between which the body is built. Null when there is no room.
-  void* BeginSpawn(detail::TaskFunction function, const TaskOptions& options, std::uint32_t worker) noexcept;
-  void EndSpawn(void* payload, std::uint32_t worker) noexcept;
+  void* BeginSpawn(detail::TaskFunction function, const TaskOptions& options,
+                   std::uint32_t worker) noexcept STADIAL_NONALLOCATING;
+  void EndSpawn(void* payload, std::uint32_t worker) noexcept STADIAL_NONALLOCATING;
   State* state_;
 };
 
 template <class F>
-bool TaskContext::Spawn(F&& body, const TaskOptions& options) const noexcept {
+bool TaskContext::Spawn(F&& body, const TaskOptions& options) const noexcept STADIAL_NONALLOCATING {
   using Call = detail::TaskCall<F>;
   void* const payload = system_->BeginSpawn(&Call::Call, options, worker_);
   if (payload == nullptr) return false;

@@ -19,6 +19,7 @@
 #include <cstdint>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/effects.h"
 #include "stadial/arenas/result.h"
 #include "stadial/runtime/telemetry_record.h"
 #include "stadial/runtime/telemetry_ring.h"
@@ -46,7 +47,7 @@ inline constexpr std::uint32_t kTelemetryRecordsLimit = 1u << 20;
 // A number of the program's own, read once a frame at its end. Must not allocate and not wait.
 struct TelemetryGauge {
   const char* name = "";  // copied, cut to kTelemetryNameBytesMax - 1
-  std::uint64_t (*read)(const void* self) noexcept = nullptr;
+  std::uint64_t (*read)(const void* self) noexcept STADIAL_NONALLOCATING = nullptr;
   const void* self = nullptr;
   TelemetryUnit unit = TelemetryUnit::Count;
   std::uint64_t limit = 0;  // a capacity or budget, for the reader's scale; 0: none
@@ -56,7 +57,7 @@ struct TelemetryGauge {
 struct TelemetryArenaSource {
   const char* name = "";
   std::uint64_t capacityBytes = 0;
-  TelemetryArena (*read)(const void* self) noexcept = nullptr;
+  TelemetryArena (*read)(const void* self) noexcept STADIAL_NONALLOCATING = nullptr;
   const void* self = nullptr;
   std::uint32_t frameSlot = kEveryFrame;  // read only after frames in this slot
 
@@ -96,7 +97,7 @@ class Telemetry {
   void Seal() noexcept;
 
   // One record. Before Seal: nothing.
-  void Publish(const FrameSample& frame) noexcept;
+  void Publish(const FrameSample& frame) noexcept STADIAL_NONALLOCATING;
 
   const char* SegmentName() const noexcept { return segmentName_; }  // "stadial.4711.sandbox"
   std::uint64_t PublishedCount() const noexcept { return published_; }

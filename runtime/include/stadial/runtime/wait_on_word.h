@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
+
 namespace stadial::runtime {
 
 inline constexpr std::uint64_t kNoDeadline = ~std::uint64_t{0};
@@ -12,8 +14,9 @@ inline constexpr std::uint32_t kWakeAll = 0x7FFFFFFF;
 
 // Returns when woken, when `word` is not `expected`, at `deadlineNs` (of NowNs), or for no reason at all.
 void WaitOnWord(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
-                std::uint64_t deadlineNs) noexcept;
+                std::uint64_t deadlineNs) noexcept STADIAL_NONALLOCATING;
 // Wakes at most `threads` of those that wait on `word`. The word itself must have been changed before.
-void WakeWord(std::atomic<std::uint32_t>& word, std::uint32_t threads = kWakeAll) noexcept;
+void WakeWord(std::atomic<std::uint32_t>& word,
+              std::uint32_t threads = kWakeAll) noexcept STADIAL_NONALLOCATING;
 
 }  // namespace stadial::runtime

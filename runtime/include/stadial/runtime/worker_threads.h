@@ -76,10 +76,10 @@ class WorkerThreads final : public TaskRunner {
 
   // On the thread that calls Run. Complete up to the last Run, but for page faults, which cost their thread a
   // system call to count: it does so before it parks, and before its first job under a new frame index.
-  WorkerCounters Counters() const noexcept;
+  WorkerCounters Counters() const noexcept STADIAL_NONALLOCATING;
   // Returns when every started thread has come by: Counters is complete then. Wakes those that are parked, so
   // it is not for frames.
-  void Rendezvous() noexcept;
+  void Rendezvous() noexcept STADIAL_NONALLOCATING;
   // Null: every started thread counts VM system calls; otherwise why one does not.
   const char* WhyNoWitness() const noexcept;
 
