@@ -39,6 +39,17 @@ class PassNode final : public TypedNode<PassConfig> {
   }
 };
 
+// The same wiring between nodes that use GPU resources: each reads what its producers have made, and makes
+// something itself.
+struct GpuPassConfig : NodeConfig<GpuPassConfig> {
+  INPUT_SLOT(SOURCES, std::uint32_t, SlotMode::Array, graph::Access::ComputeSampled);
+  OUTPUT_SLOT(RESULT, std::uint32_t, graph::Access::ComputeStorageWrite);
+};
+class GpuPassNode final : public TypedNode<GpuPassConfig> {
+ public:
+  void Execute(ExecuteContext&) override {}
+};
+
 // Nanoseconds per item, for an iteration of `count` items (shown with an "s" by the library, which inverts a
 // rate).
 inline benchmark::Counter PerItem(std::uint32_t count) {
@@ -86,8 +97,8 @@ struct BenchGraph {
   BenchGraph(std::uint32_t count, std::uint32_t connections, Connect&& connect, std::uint32_t workers = 0) {
     runtime::RuntimeOptions options;
     options.name = "bench";
-    options.setupBytes = (std::size_t{8} << 20) + std::size_t{count} * 2048 + std::size_t{connections} * 64;
-    options.compileBytes = (std::size_t{1} << 20) + std::size_t{count} * 128 + std::size_t{connections} * 64;
+    options.setupBytes = (std::size_t{8} << 20) + std::size_t{count} * 2048 + std::size_t{connections} * 192;
+    options.compileBytes = (std::size_t{1} << 20) + std::size_t{count} * 256 + std::size_t{connections} * 64;
     options.eventCapacity = 64;
     options.kernelWitness = false;
     options.workers = workers;
@@ -107,13 +118,17 @@ struct BenchGraph {
   }
 };
 
-inline BenchGraph<PassNode> MakePassGraph(std::uint32_t count) {
+template <class NodeT, class ConfigT>
+BenchGraph<NodeT> MakeWiredGraph(std::uint32_t count) {
   const Wires wires = MakeWires(count, 42);
-  return BenchGraph<PassNode>(
-      count, static_cast<std::uint32_t>(wires.size()), [&wires](RenderGraph& graph, auto& nodes) {
-        for (const auto& [from, to] : wires)
-          graph.Connect(nodes[from], PassConfig::RESULT, nodes[to], PassConfig::SOURCES);
-      });
+  return BenchGraph<NodeT>(count, static_cast<std::uint32_t>(wires.size()),
+                           [&wires](RenderGraph& graph, auto& nodes) {
+                             for (const auto& [from, to] : wires)
+                               graph.Connect(nodes[from], ConfigT::RESULT, nodes[to], ConfigT::SOURCES);
+                           });
+}
+inline BenchGraph<PassNode> MakePassGraph(std::uint32_t count) {
+  return MakeWiredGraph<PassNode, PassConfig>(count);
 }
 
 }  // namespace stadial::graph::bench

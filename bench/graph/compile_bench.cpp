@@ -18,6 +18,18 @@ void BM_GraphCompile(benchmark::State& state) {
 }
 BENCHMARK(BM_GraphCompile)->Arg(1000)->Arg(10000)->Arg(100000)->Unit(benchmark::kMicrosecond);
 
+// The same graph with a GPU resource for each output: barriers on top.
+void BM_GraphCompileBarriers(benchmark::State& state) {
+  const auto count = static_cast<std::uint32_t>(state.range(0));
+  const auto bench = MakeWiredGraph<GpuPassNode, GpuPassConfig>(count);
+  for (auto _ : state) Must(bench.graph->Compile());
+  const std::size_t barriers = bench.graph->CurrentPlan().sync.barriers.size();
+  state.counters["checksum"] = static_cast<double>(barriers);
+  state.counters["barriers_per_node"] = static_cast<double>(barriers) / static_cast<double>(count);
+  state.counters["ns_per_node"] = PerItem(count);
+}
+BENCHMARK(BM_GraphCompileBarriers)->Arg(1000)->Arg(10000)->Arg(100000)->Unit(benchmark::kMicrosecond);
+
 void BM_GraphValidate(benchmark::State& state) {
   const auto count = static_cast<std::uint32_t>(state.range(0));
   const auto bench = MakePassGraph(count);

@@ -14,6 +14,7 @@ namespace stadial::sandbox {
 inline constexpr std::uint32_t kCellBufferCount = 2;
 
 struct CellBuffers {
+  static constexpr bool kIsGpuResource = true;
   std::array<gpu::Buffer, kCellBufferCount> buffers{};
   std::uint32_t stepsPerFrame = 0;
   std::uint32_t slotCount = 0;  // chunks in the atlas

@@ -10,7 +10,7 @@
 namespace stadial::sandbox {
 
 struct CellsConfig : graph::NodeConfig<CellsConfig> {
-  INPUT_SLOT(CELLS, CellBuffers, SlotRole::Descriptor);
+  INPUT_SLOT(CELLS, CellBuffers, SlotRole::Descriptor, graph::Access::None);
 };
 
 class CellsNode final : public gpu::GpuTypedNode<CellsConfig> {

@@ -8,8 +8,8 @@
 namespace stadial::sandbox {
 
 struct OccupancyConfig : graph::NodeConfig<OccupancyConfig> {
-  INPUT_SLOT(CELLS, CellBuffers, SlotRole::Descriptor);
-  OUTPUT_SLOT(OCCUPANCY, gpu::Buffer, SlotRole::Descriptor);
+  INPUT_SLOT(CELLS, CellBuffers, SlotRole::Descriptor, graph::Access::ComputeStorageRead);
+  OUTPUT_SLOT(OCCUPANCY, gpu::Buffer, SlotRole::Descriptor, graph::Access::ComputeStorageWrite);
 };
 
 class OccupancyNode final : public gpu::GpuTypedNode<OccupancyConfig> {

@@ -16,7 +16,7 @@ namespace stadial::sandbox {
 
 struct PictureConfig : graph::NodeConfig<PictureConfig> {
   INPUT_SLOT(EXTENT, ImageSize, SlotRole::Compile);
-  INPUT_SLOT(PIXELS, gpu::Buffer, SlotRole::Descriptor);
+  INPUT_SLOT(PIXELS, gpu::Buffer, SlotRole::Descriptor, graph::Access::None);  // read by captures alone
 };
 
 class PictureNode final : public gpu::GpuTypedNode<PictureConfig> {

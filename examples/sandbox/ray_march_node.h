@@ -13,12 +13,12 @@ namespace stadial::sandbox {
 struct RayMarchConfig : graph::NodeConfig<RayMarchConfig> {
   INPUT_SLOT(EXTENT, ImageSize, SlotRole::Compile);
   INPUT_SLOT(UNIFORMS, gpu::UniformRing, SlotRole::Descriptor);
-  INPUT_SLOT(SCENE, gpu::Buffer, SlotRole::Descriptor);
-  INPUT_SLOT(CHUNK_TABLE, gpu::Buffer, SlotRole::Descriptor);
-  INPUT_SLOT(SLOT_LIGHTS, gpu::Buffer, SlotRole::Descriptor);
-  INPUT_SLOT(CELLS, CellBuffers, SlotRole::Descriptor);
-  INPUT_SLOT(OCCUPANCY, gpu::Buffer, SlotRole::Descriptor);
-  OUTPUT_SLOT(COLOUR, gpu::Image, SlotRole::Descriptor);
+  INPUT_SLOT(SCENE, gpu::Buffer, SlotRole::Descriptor, graph::Access::ComputeUniform);
+  INPUT_SLOT(CHUNK_TABLE, gpu::Buffer, SlotRole::Descriptor, graph::Access::ComputeStorageRead);
+  INPUT_SLOT(SLOT_LIGHTS, gpu::Buffer, SlotRole::Descriptor, graph::Access::ComputeStorageRead);
+  INPUT_SLOT(CELLS, CellBuffers, SlotRole::Descriptor, graph::Access::ComputeStorageRead);
+  INPUT_SLOT(OCCUPANCY, gpu::Buffer, SlotRole::Descriptor, graph::Access::ComputeStorageRead);
+  OUTPUT_SLOT(COLOUR, gpu::Image, SlotRole::Descriptor, graph::Access::ComputeStorageWrite);
 };
 
 class RayMarchNode final : public gpu::GpuTypedNode<RayMarchConfig> {

@@ -10,11 +10,11 @@ namespace stadial::sandbox {
 
 struct SimulateConfig : graph::NodeConfig<SimulateConfig> {
   INPUT_SLOT(UNIFORMS, gpu::UniformRing, SlotRole::Descriptor);  // FrameUniforms
-  INPUT_SLOT(CELLS, CellBuffers, SlotRole::Descriptor);
-  INPUT_SLOT(CHUNK_TABLE, gpu::Buffer, SlotRole::Descriptor);
-  INPUT_SLOT(SLOT_CHUNKS, gpu::Buffer, SlotRole::Descriptor);
-  OUTPUT_SLOT(STEPPED, CellBuffers,
-              SlotRole::Descriptor);  // the same buffers, once the frame's passes are done
+  INPUT_SLOT(CELLS, CellBuffers, SlotRole::Descriptor, graph::Access::ComputeStorageRead);
+  INPUT_SLOT(CHUNK_TABLE, gpu::Buffer, SlotRole::Descriptor, graph::Access::ComputeStorageRead);
+  INPUT_SLOT(SLOT_CHUNKS, gpu::Buffer, SlotRole::Descriptor, graph::Access::ComputeStorageRead);
+  // The same buffers, once the frame's passes are done.
+  OUTPUT_SLOT(STEPPED, CellBuffers, SlotRole::Descriptor, graph::Access::ComputeStorageWrite, Inplace(CELLS));
 };
 
 class SimulateNode final : public gpu::GpuTypedNode<SimulateConfig> {

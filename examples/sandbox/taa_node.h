@@ -15,8 +15,9 @@ namespace stadial::sandbox {
 struct TaaConfig : graph::NodeConfig<TaaConfig> {
   INPUT_SLOT(EXTENT, ImageSize, SlotRole::Compile);
   INPUT_SLOT(FRAME, FrameUniforms);
-  INPUT_SLOT(COLOUR, gpu::Image, SlotRole::Descriptor);
-  OUTPUT_SLOT(ACCUMULATED, gpu::HistoryImages, SlotRole::Descriptor);  // frame f's is Current(f)
+  INPUT_SLOT(COLOUR, gpu::Image, SlotRole::Descriptor, graph::Access::ComputeStorageRead);
+  // Frame f's is Current(f), made from the one before.
+  OUTPUT_SLOT(ACCUMULATED, gpu::HistoryImages, SlotRole::Descriptor, graph::Access::ComputeStorageReadWrite);
 };
 
 class TaaNode final : public gpu::GpuTypedNode<TaaConfig>, public graph::TimelineNode {

@@ -15,8 +15,9 @@ inline constexpr std::uint32_t kPixelBytes = 4;  // RGBA8
 struct TonemapConfig : graph::NodeConfig<TonemapConfig> {
   INPUT_SLOT(EXTENT, ImageSize, SlotRole::Compile);
   INPUT_SLOT(UNIFORMS, gpu::UniformRing, SlotRole::Descriptor);
-  INPUT_SLOT(ACCUMULATED, gpu::HistoryImages, SlotRole::Descriptor);
-  OUTPUT_SLOT(PIXELS, gpu::Buffer, SlotRole::Descriptor);  // kPixelBytes each, row by row from the top
+  INPUT_SLOT(ACCUMULATED, gpu::HistoryImages, SlotRole::Descriptor, graph::Access::ComputeStorageRead);
+  // kPixelBytes each, row by row from the top.
+  OUTPUT_SLOT(PIXELS, gpu::Buffer, SlotRole::Descriptor, graph::Access::ComputeStorageWrite);
 };
 
 class TonemapNode final : public gpu::GpuTypedNode<TonemapConfig> {

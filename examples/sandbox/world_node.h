@@ -10,11 +10,12 @@
 namespace stadial::sandbox {
 
 struct WorldConfig : graph::NodeConfig<WorldConfig> {
-  OUTPUT_SLOT(CELLS, CellBuffers, SlotRole::Descriptor);
-  OUTPUT_SLOT(CHUNK_TABLE, gpu::Buffer, SlotRole::Descriptor);
-  OUTPUT_SLOT(SLOT_CHUNKS, gpu::Buffer, SlotRole::Descriptor);
-  OUTPUT_SLOT(SLOT_LIGHTS, gpu::Buffer, SlotRole::Descriptor);
-  OUTPUT_SLOT(SCENE, gpu::Buffer, SlotRole::Descriptor);  // SceneUniforms
+  // Filled before the first frame; no frame's commands of this node touch them.
+  OUTPUT_SLOT(CELLS, CellBuffers, SlotRole::Descriptor, graph::Access::None);
+  OUTPUT_SLOT(CHUNK_TABLE, gpu::Buffer, SlotRole::Descriptor, graph::Access::None);
+  OUTPUT_SLOT(SLOT_CHUNKS, gpu::Buffer, SlotRole::Descriptor, graph::Access::None);
+  OUTPUT_SLOT(SLOT_LIGHTS, gpu::Buffer, SlotRole::Descriptor, graph::Access::None);
+  OUTPUT_SLOT(SCENE, gpu::Buffer, SlotRole::Descriptor, graph::Access::None);  // SceneUniforms
 };
 
 class WorldNode final : public gpu::GpuTypedNode<WorldConfig> {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "stadial/gpu/plan_barriers.h"
 #include "stadial/graph/render_graph.h"
 #include "stadial/runtime/runtime.h"
 
@@ -39,7 +40,6 @@ GpuExecutor::GpuExecutor(GpuMemory& memory, SubmitThread& submit, PipelineLibrar
       options_(options),
       nodes_(arena, options.nodesMax),
       withPipelines_(arena, options.nodesMax),
-      lastWriter_(arena, graph.Options().nodesMax),
       framesInFlight_(device_.GetRuntime().Frames().FramesInFlight()) {}
 
 GpuExecutor::~GpuExecutor() {
@@ -78,12 +78,12 @@ Result<void> GpuExecutor::Prepare() noexcept {
 Result<void> GpuExecutor::PrepareUnsealed() noexcept {
   descriptors_->Reset();
   memory_.ResetCompile();
+  STADIAL_RETURN_IF_ERROR(CheckBarriers());
   STADIAL_RETURN_IF_ERROR(CollectNodes());
   STADIAL_RETURN_IF_ERROR(CreatePipelinesOnce());
   STADIAL_RETURN_IF_ERROR(CreateResources());
   STADIAL_RETURN_IF_ERROR(BuildDescriptors());
   STADIAL_RETURN_IF_ERROR(RunOnce());
-  PlaceBarriers();
   STADIAL_RETURN_IF_ERROR(frames_->Reset());
   STADIAL_RETURN_IF_ERROR(captures_->Reset());
   for (std::uint32_t index = 0; index < period_; ++index) {
@@ -97,13 +97,15 @@ Result<void> GpuExecutor::PrepareUnsealed() noexcept {
 Result<void> GpuExecutor::CollectNodes() noexcept {
   nodes_.Clear();
   std::uint64_t period = std::lcm<std::uint64_t>(graph_.ReplayPeriod(), framesInFlight_);
-  for (const graph::NodeHandle handle : graph_.CurrentPlan().order) {
-    graph::NodeInstance* node = graph_.NodeAt(handle);
+  const std::span<const graph::NodeHandle> order = graph_.CurrentPlan().order;
+  for (std::uint32_t position = 0; position < order.size(); ++position) {
+    graph::NodeInstance* node = graph_.NodeAt(order[position]);
     auto* gpuNode = dynamic_cast<GpuNode*>(node);
     if (gpuNode == nullptr) continue;
     Entry entry;
     entry.gpu = gpuNode;
     entry.node = node;
+    entry.position = position;
     entry.copies = std::lcm(std::max(node->ReplayPeriod(), 1u), framesInFlight_);
     period = std::lcm<std::uint64_t>(period, entry.copies);
     if (!nodes_.TryPushBack(entry)) {
@@ -206,45 +208,41 @@ Result<void> GpuExecutor::RunOnce() noexcept {
   return {};
 }
 
-// A node needs a barrier when a GPU node it depends on was recorded after the last barrier. Dependence goes
-// through nodes without a GPU side: lastWriter_ is, per plan position, the last GPU node (as its number + 1)
-// that the node's inputs lead back to without passing another.
-void GpuExecutor::PlaceBarriers() noexcept {
+Result<void> GpuExecutor::CheckBarriers() noexcept {
   const graph::CompiledPlan& plan = graph_.CurrentPlan();
-  lastWriter_.Clear();
-  barriers_ = 1;                   // the one at the start of the command buffer
-  std::uint32_t nextGpu = 0;       // of nodes_
-  std::uint32_t sinceBarrier = 0;  // first GPU node after the last barrier
-  for (const graph::NodeHandle handle : plan.order) {
-    std::uint32_t writer = 0;
-    for (const graph::PlanEdge& edge : plan.EdgesInto(handle.index)) {
-      const std::uint32_t position = plan.positionOf[edge.producer];
-      if (position < lastWriter_.Size()) writer = std::max(writer, lastWriter_[position]);
-    }
-    const bool isGpu = nextGpu < nodes_.Size() && nodes_[nextGpu].node->Handle() == handle;
-    if (isGpu) {
-      Entry& entry = nodes_[nextGpu];
-      entry.barrierBefore = nextGpu != 0 && (writer > sinceBarrier || entry.gpu->NeedsBarrierBefore());
-      if (entry.barrierBefore) {
-        sinceBarrier = nextGpu;
-        ++barriers_;
-      }
-      writer = ++nextGpu;
-    }
-    lastWriter_.PushBack(writer);
+  if (plan.sync.queueCount > 1) {
+    return Error::Format(ErrorCode::NotSupported,
+                         "the graph was compiled for %u queues, this executor submits to one; leave "
+                         "GraphOptions::queues as they are",
+                         plan.sync.queueCount);
   }
+  for (const graph::Barrier& barrier : plan.sync.barriers) {
+    if (barrier.IsGlobal()) continue;
+    return Error::Format(ErrorCode::NotSupported,
+                         "node '%s' uses an image in layout '%s', images stay in layout 'general'; state "
+                         "accesses without Access::In",
+                         graph_.NodeAt(plan.order[barrier.position])->Name(), ToString(barrier.newLayout));
+  }
+  barriers_ = static_cast<std::uint32_t>(plan.sync.barriers.size());
+  return {};
 }
 
+// All barriers of the plan are recorded, also those before nodes without a GPU side: later ones count on
+// them.
 Result<void> GpuExecutor::RecordReplay(std::uint32_t index) noexcept {
+  const graph::SyncPlan& sync = graph_.CurrentPlan().sync;
+  const auto positions = static_cast<std::uint32_t>(graph_.CurrentPlan().order.size());
   STADIAL_ASSIGN_OR_RETURN(Recorder recorder, frames_->Begin(index, true));
-  recorder.PassBarrier();  // against the frames before, and against uploads
-  for (const Entry& entry : nodes_) {
-    if (entry.barrierBefore) recorder.PassBarrier();
-    recorder.BeginLabel(entry.node->Name());
-    RecordContext context{recorder, *descriptors_,        entry.owner,
-                          index,    index % entry.copies, index % framesInFlight_};
-    entry.gpu->Record(context);
+  const Entry* entry = nodes_.begin();
+  for (std::uint32_t position = 0; position < positions; ++position) {
+    RecordBarriers(recorder, sync.BarriersAt(position));
+    if (entry == nodes_.end() || entry->position != position) continue;
+    recorder.BeginLabel(entry->node->Name());
+    RecordContext context{recorder, *descriptors_,         entry->owner,
+                          index,    index % entry->copies, index % framesInFlight_};
+    entry->gpu->Record(context);
     recorder.EndLabel();
+    ++entry;
   }
   return frames_->End(index);
 }
@@ -258,6 +256,7 @@ Result<void> GpuExecutor::RecordCaptures(std::uint32_t index) noexcept {
                           index,    index % entry.copies, index % framesInFlight_};
     entry.gpu->RecordCapture(context);
   }
+  recorder.PassBarrier();  // the next frame knows nothing of captures
   recorder.EndLabel();
   return captures_->End(index);
 }

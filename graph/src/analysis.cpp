@@ -148,6 +148,7 @@ Analysis GraphState::Analyze() const {
   analysis.isAcyclic = OrderNodes();
   FindLiveNodes(analysis);
   if (analysis.isAcyclic && HasWaves()) FindWaves(analysis);
+  if (analysis.isAcyclic) DeriveSync(analysis);
   return analysis;
 }
 

@@ -15,11 +15,20 @@ void WriteEscaped(std::string_view text, std::FILE* out) {
   }
 }
 
+void WritePosition(const SyncPlan& sync, std::uint32_t position, std::FILE* out) {
+  std::fprintf(out, "\\n#%u", position);
+  if (!sync.queueOf.empty() && sync.queueOf[position] != kNoQueue)
+    std::fprintf(out, "\\nqueue %u, %zu waits", static_cast<unsigned>(sync.queueOf[position]),
+                 sync.WaitsAt(position).size());
+  if (const std::size_t barriers = sync.BarriersAt(position).size(); barriers != 0)
+    std::fprintf(out, "\\n%zu barrier%s", barriers, barriers == 1 ? "" : "s");
+}
+
 void WriteNode(const GraphState& s, std::uint32_t node, std::FILE* out) {
   std::fprintf(out, "  n%u [label=\"", node);
   WriteEscaped(s.NameOf(node), out);
   const std::uint32_t position = s.plan == nullptr ? kNotInPlan : s.plan->positionOf[node];
-  if (position != kNotInPlan) std::fprintf(out, "\\n#%u", position);
+  if (position != kNotInPlan) WritePosition(s.plan->sync, position, out);
   std::fputs("\"", out);
   if (s.plan != nullptr && position == kNotInPlan) std::fputs(", style=dashed", out);
   if (s.nodeStates[node] != NodeState::Ready) std::fputs(", color=red", out);

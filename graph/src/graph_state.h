@@ -11,6 +11,7 @@
 #include "stadial/runtime/dependency_order.h"
 #include "stadial/runtime/event_bus.h"
 #include "stadial/runtime/runtime.h"
+#include "sync_scratch.h"
 
 namespace stadial::graph {
 
@@ -106,7 +107,10 @@ struct Analysis {
   std::uint32_t arrayValues = 0;  // live connections into Array inputs
   std::uint32_t cascades = 0;     // live connections into inputs with the Compile role
   std::uint32_t waves = 0;        // 0: execution is serial
+  std::uint32_t accessConflicts = 0;
+  std::uint32_t accessesMissing = 0;  // more accesses or nodes than Setup has seen: as many, and no barriers
   bool isAcyclic = false;
+  SyncPlan sync;  // in the tables of GraphState::sync
 };
 
 // One pass over what the nodes say of themselves.
@@ -131,6 +135,7 @@ struct GraphState {
   Result<void> SetUpNewNodes();
   Result<void> SizeQueues(const NodeSurvey& survey);
   Result<void> CarveScratch();
+  Result<void> CarveSync();
   // analysis.cpp
   void SortConnections() const;
   bool OrderAcyclic() const;
@@ -143,6 +148,16 @@ struct GraphState {
     return std::span<const SortedEdge>(scratch.edges)
         .subspan(scratch.edgeBegin[node], scratch.edgeBegin[node + 1] - scratch.edgeBegin[node]);
   }
+  // plan_accesses.cpp, plan_accesses.h
+  SyncCapacity CountSync();
+  void DeriveSync(Analysis& analysis) const;
+  void AssignSyncQueues(std::span<const ResourceAccess> accesses, std::uint32_t liveNodes) const;
+  template <class Conflict>
+  void ResolveInplace(Conflict&& conflict) const;
+  template <class Visit>
+  void ForEachAccess(Visit&& visit) const;
+  template <class Conflict>
+  std::uint32_t CollectAccesses(Conflict&& conflict) const;
   // validate.cpp
   ValidationReport Validate(const Analysis& analysis) const;
   // plan_builder.cpp
@@ -219,6 +234,7 @@ struct GraphState {
   std::size_t historyBytes = 0;
   std::uint32_t replayPeriod = 1;
   Scratch scratch;
+  mutable SyncScratch sync;
   runtime::Subscription dirtySubscription;
   arenas::Arena compileScratch;
   CleanupStack cleanups;

@@ -14,7 +14,8 @@ std::size_t PlanBytes(std::size_t nodes, std::size_t inputs, std::size_t outputs
          ArenaBytes<InputBinding>(inputs) + ArenaBytes<const void*>(analysis.arrayValues) +
          ArenaBytes<std::uint32_t>(nodes + 1) + ArenaBytes<std::uint32_t>(analysis.cascades) +
          ArenaBytes<PlanWave>(analysis.waves) +
-         ArenaBytes<std::uint32_t>(analysis.waves == 0 ? 0 : analysis.liveNodes);
+         ArenaBytes<std::uint32_t>(analysis.waves == 0 ? 0 : analysis.liveNodes) +
+         SyncPlanBytes(analysis.sync);
 }
 
 // `begin` holds the number of targets by producer; turns it into offsets and fills the targets.
@@ -109,9 +110,10 @@ CompiledPlan* GraphState::BuildPlan(arenas::Arena& memory, const Analysis& analy
   if (analysis.cascades > 0) FillCascades(cascadeBegin, cascadeTargets);
 
   if (analysis.waves != 0) FillWaves(waves, wavePositions);
+  const SyncPlan syncPlan = CopySyncPlan(memory, analysis.sync);
 
-  *built = {planGeneration + 1, order,       positionOf,   edgeBegin,      edges, outputBegin,  lifetimes,
-            bindings,           arrayValues, cascadeBegin, cascadeTargets, waves, wavePositions};
+  *built = {planGeneration + 1, order,       positionOf,   edgeBegin,      edges, outputBegin,   lifetimes,
+            bindings,           arrayValues, cascadeBegin, cascadeTargets, waves, wavePositions, syncPlan};
   return built;
 }
 

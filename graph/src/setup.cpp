@@ -110,6 +110,28 @@ Result<void> GraphState::CarveScratch() {
                        TryCarve(setupMemory, workerFrames, runtime.Runner().WorkerCount())));
   setupBytesUsed += setupMemory.UsedBytes() - before;
   if (!isCarved) return OutOfSetupMemory(options.name, "the tables of its analysis", setupMemory);
+  return CarveSync();
+}
+
+Result<void> GraphState::CarveSync() {
+  const SyncCapacity wanted = CountSync();
+  if (!sync.isUsed) return {};
+  const std::size_t before = setupMemory.UsedBytes();
+  const std::size_t positions = wanted.queues > 1 ? wanted.positions : 0;
+  const SyncCapacity& has = sync.planner.Capacity();
+  bool isCarved = TryCarve(setupMemory, sync.accesses, wanted.accesses) &&
+                  TryCarve(setupMemory, sync.resourceOf, wanted.resources) &&
+                  TryCarve(setupMemory, sync.accessOf, wanted.resources) &&
+                  (!sync.hasInplace || TryCarve(setupMemory, sync.changedBy, wanted.resources)) &&
+                  TryCarve(setupMemory, sync.requests, positions) &&
+                  TryCarve(setupMemory, sync.queueOf, positions);
+  if (isCarved && (has.accesses < wanted.accesses || has.positions < wanted.positions ||
+                   has.resources < wanted.resources)) {
+    isCarved = setupMemory.RemainingBytes() >= SyncPlanner::BytesFor(wanted);
+    if (isCarved) sync.planner = SyncPlanner(setupMemory, wanted);
+  }
+  setupBytesUsed += setupMemory.UsedBytes() - before;
+  if (!isCarved) return OutOfSetupMemory(options.name, "the tables of its barriers", setupMemory);
   return {};
 }
 

@@ -8,6 +8,7 @@
 
 #include "graph_state.h"
 #include "node_survey.h"
+#include "plan_accesses.h"
 #include "plan_bytes.h"
 
 namespace stadial::graph {
@@ -137,6 +138,32 @@ class GraphValidator {
       if (end - begin > 1) ReportCycle(order.subspan(begin, end - begin));
       begin = end;
     }
+  }
+
+  // Walks again what the analysis has walked, now that there is something to say.
+  void CheckAccesses(const Analysis& analysis) {
+    if (analysis.accessesMissing != 0) {
+      faults_.Add(
+          FaultKind::CapacityShortfall, {}, "",
+          "the nodes use GPU resources %u times, which is more than the %zu that Setup has seen; call "
+          "RenderGraph::Setup again before SealSetup",
+          analysis.accessesMissing, s_.sync.accesses.size());
+    }
+    if (analysis.accessConflicts == 0) return;
+    s_.ResolveInplace([this](std::uint32_t node, std::uint32_t slot, std::uint32_t other) {
+      const SlotDescription& output = s_.layouts[node].outputs[slot];
+      faults_.Add(FaultKind::DoublyWritten, HandleOf(node), output.name,
+                  "'%s'.%s changes in place what '%s' changes already; connect it behind '%s'",
+                  s_.NameOf(node), output.name, s_.NameOf(other), s_.NameOf(other));
+    });
+    s_.CollectAccesses([this](std::uint32_t node, const char* slot, std::uint32_t resource) {
+      const std::uint32_t place = s_.sync.accessOf[resource];
+      faults_.Add(
+          FaultKind::LayoutMismatch, HandleOf(node), slot,
+          "'%s'.%s uses an image that '%s' uses in layout '%s' already, in another; a node can have an "
+          "image in one layout only, General serves all",
+          s_.NameOf(node), slot, s_.NameOf(node), ToString(s_.sync.accesses[place].access.layout));
+    });
   }
 
   void CheckRequirements(std::uint32_t node, const PreAllocRequirements& stated,
@@ -351,6 +378,7 @@ ValidationReport GraphState::Validate(const Analysis& analysis) const {
   validator.CheckInputs();
   validator.CheckNames();
   validator.CheckCycles(analysis);
+  validator.CheckAccesses(analysis);
   const NodeSurvey survey = SurveyNodes([&validator](std::uint32_t node, const PreAllocRequirements& stated,
                                                      std::span<const DescriptorSetRequirement> descriptorSets,
                                                      std::uint32_t period) {

@@ -31,6 +31,8 @@ const char* ToString(FaultKind kind) noexcept {
       return "DescriptorMismatch";
     case FaultKind::ReplayPeriod:
       return "ReplayPeriod";
+    case FaultKind::LayoutMismatch:
+      return "LayoutMismatch";
   }
   return "unknown";
 }

@@ -33,7 +33,7 @@ inline graph::DescriptorBinding Binding(std::uint32_t number, graph::DescriptorT
 }
 
 struct SeedConfig : graph::NodeConfig<SeedConfig> {
-  OUTPUT_SLOT(VALUES, gpu::Buffer);
+  OUTPUT_SLOT(VALUES, gpu::Buffer, graph::Access::ComputeStorageWrite);
 };
 
 class SeedNode final : public GpuTypedNode<SeedConfig> {
@@ -83,8 +83,8 @@ class SeedNode final : public GpuTypedNode<SeedConfig> {
 };
 
 struct AccumulateConfig : graph::NodeConfig<AccumulateConfig> {
-  INPUT_SLOT(VALUES, gpu::Buffer);
-  OUTPUT_SLOT(CURRENT, gpu::HistoryImages);
+  INPUT_SLOT(VALUES, gpu::Buffer, graph::Access::ComputeStorageRead);
+  OUTPUT_SLOT(CURRENT, gpu::HistoryImages, graph::Access::ComputeStorageReadWrite);
 };
 
 class AccumulateNode final : public GpuTimelineTypedNode<AccumulateConfig> {
@@ -165,7 +165,8 @@ class AccumulateNode final : public GpuTimelineTypedNode<AccumulateConfig> {
 };
 
 struct FinishConfig : graph::NodeConfig<FinishConfig> {
-  INPUT_SLOT(CURRENT, gpu::HistoryImages);
+  INPUT_SLOT(CURRENT, gpu::HistoryImages, graph::Access::ComputeStorageRead);
+  OUTPUT_SLOT(RESULTS, gpu::Buffer, graph::Access::ComputeStorageWrite);
 };
 
 class FinishNode final : public GpuTypedNode<FinishConfig> {
@@ -186,12 +187,13 @@ class FinishNode final : public GpuTypedNode<FinishConfig> {
     return {};
   }
   Result<void> CreateResources(GpuResourceContext& ctx) override {
-    STADIAL_ASSIGN_OR_RETURN(results_, ctx.memory.CreateBuffer({.name = "results", .sizeBytes = kItems * 4}));
+    STADIAL_ASSIGN_OR_RETURN(Slots().Out(RESULTS),
+                             ctx.memory.CreateBuffer({.name = "results", .sizeBytes = kItems * 4}));
     return {};
   }
   void WriteDescriptors(GpuDescriptorContext& ctx) override {
     ctx.writer.StorageImage(ctx.Set(0), 0, Slots().In(CURRENT).Current(ctx.copy))
-        .StorageBuffer(ctx.Set(0), 1, results_);
+        .StorageBuffer(ctx.Set(0), 1, Slots().Out(RESULTS));
   }
   void Record(RecordContext& ctx) override {
     const std::array<std::uint32_t, 2> push{kMask, kItems};
@@ -201,7 +203,7 @@ class FinishNode final : public GpuTypedNode<FinishConfig> {
     ctx.recorder.Dispatch(GroupsCovering(kItems, 64));
   }
   void RecordCapture(RecordContext& ctx) override {
-    readback_.RecordBuffer(ctx.recorder, results_, kItems * 4);
+    readback_.RecordBuffer(ctx.recorder, Slots().Out(RESULTS), kItems * 4);
   }
   void Execute(ExecuteContext&) override {}
   const Readback& Results() const { return readback_; }
@@ -213,7 +215,6 @@ class FinishNode final : public GpuTypedNode<FinishConfig> {
   std::array<graph::DescriptorSetRequirement, 1> sets_{
       {{.setIndex = 0, .bindings = kBindings, .debugName = "finish set"}}};
   ComputePipeline pipeline_;
-  Buffer results_;
   Readback readback_;
 };
 

@@ -18,6 +18,36 @@ struct Owner {
   ~Owner() {}
 };
 
+struct Texture {
+  static constexpr bool kIsGpuResource = true;
+};
+
+// The same texture, sharpened.
+struct SharpenConfig : graph::NodeConfig<SharpenConfig> {
+  INPUT_SLOT(SOURCE, Texture, graph::Access::ComputeStorageRead);
+  INPUT_SLOT(AMOUNT, float);
+  OUTPUT_SLOT(RESULT, Texture, graph::Access::ComputeStorageWrite, Inplace(SOURCE));
+#ifdef FAIL_RESOURCE_WITHOUT_ACCESS
+  OUTPUT_SLOT(PLAIN, Texture);
+#endif
+#ifdef FAIL_INPUT_WRITES
+  INPUT_SLOT(TARGET, Texture, graph::Access::ComputeStorageWrite);
+#endif
+#ifdef FAIL_ACCESS_OF_MANY_MEANINGS
+  INPUT_SLOT(ANYHOW, Texture, graph::Access{graph::stages::kCompute, 0x20});
+#endif
+#ifdef FAIL_INPLACE_TYPE
+  OUTPUT_SLOT(OTHER, Texture, graph::Access::ComputeStorageWrite, Inplace(AMOUNT));
+#endif
+#ifdef FAIL_INPLACE_OF_OUTPUT
+  OUTPUT_SLOT(AGAIN, Texture, graph::Access::ComputeStorageWrite, Inplace(RESULT));
+#endif
+};
+class SharpenNode final : public graph::TypedNode<SharpenConfig> {
+ public:
+  void Execute(ExecuteContext&) override {}
+};
+
 struct ScaleConfig : graph::NodeConfig<ScaleConfig> {
   INPUT_SLOT(SOURCE, float);
   OUTPUT_SLOT(RESULT, float);
@@ -79,6 +109,7 @@ class ScaleNode final : public graph::TypedNode<ScaleConfig> {
 void Wire(graph::RenderGraph& graph) {
   const auto scale = graph.AddNode<ScaleNode>("scale");
   const auto other = graph.AddNode<OtherNode>("other");
+  graph.AddNode<SharpenNode>("sharpen");
   graph.Connect(scale, ScaleConfig::RESULT, other, OtherConfig::ELSEWHERE);
 #ifdef FAIL_CONNECT_TYPES
   graph.Connect(other, OtherConfig::COUNT, scale, ScaleConfig::SOURCE);

@@ -73,7 +73,7 @@ class GpuExecutor {
 
   std::uint32_t ReplayPeriod() const noexcept { return period_; }
   std::uint32_t NodeCount() const noexcept { return static_cast<std::uint32_t>(nodes_.Size()); }
-  // Barriers recorded into one frame's command buffer.
+  // The plan's barriers, all recorded into each frame's command buffer; those of one node in one command.
   std::uint32_t BarriersPerFrame() const noexcept { return barriers_; }
   bool IsPrepared() const noexcept { return prepared_; }
   const DescriptorSetPool& Descriptors() const noexcept { return *descriptors_; }
@@ -88,7 +88,7 @@ class GpuExecutor {
     graph::NodeInstance* node = nullptr;
     std::uint32_t copies = 0;
     std::uint32_t owner = 0;
-    bool barrierBefore = false;
+    std::uint32_t position = 0;
   };
   Result<void> CollectNodes() noexcept;
   Result<void> CreatePipelinesOnce() noexcept;
@@ -98,7 +98,7 @@ class GpuExecutor {
   Result<void> RecordReplay(std::uint32_t index) noexcept;
   Result<void> RecordCaptures(std::uint32_t index) noexcept;
   Result<void> PrepareUnsealed() noexcept;
-  void PlaceBarriers() noexcept;
+  Result<void> CheckBarriers() noexcept;
   std::uint64_t CallbacksInFrames() const noexcept STADIAL_NONALLOCATING;
 
   GpuMemory& memory_;
@@ -112,8 +112,7 @@ class GpuExecutor {
   Owned<CommandBuffers> captures_;
   Owned<CommandBuffers> once_;
   arenas::FixedVector<Entry> nodes_;
-  arenas::FixedVector<GpuNode*> withPipelines_;    // nodes whose CreatePipelines has run
-  arenas::FixedVector<std::uint32_t> lastWriter_;  // by plan position; see PlaceBarriers
+  arenas::FixedVector<GpuNode*> withPipelines_;  // nodes whose CreatePipelines has run
   std::uint32_t framesInFlight_ = 1;
   std::uint32_t period_ = 0;
   std::uint32_t barriers_ = 0;

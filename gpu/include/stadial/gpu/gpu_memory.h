@@ -34,6 +34,7 @@ enum class Lifetime : std::uint8_t { Setup, Compile };
 inline constexpr std::size_t kLifetimeCount = 2;
 
 struct Buffer {
+  static constexpr bool kIsGpuResource = true;  // a slot of this type states an access
   VkBuffer handle = VK_NULL_HANDLE;
   VkDeviceSize sizeBytes = 0;
   std::byte* mapped = nullptr;  // null for DeviceLocal
@@ -56,6 +57,7 @@ struct BufferOptions {
 // from their first use on (the executor's initialisation moves them there), so no barrier ever needs a
 // layout.
 struct Image {
+  static constexpr bool kIsGpuResource = true;
   VkImage handle = VK_NULL_HANDLE;
   VkImageView view = VK_NULL_HANDLE;
   VkFormat format = VK_FORMAT_UNDEFINED;

@@ -1,8 +1,8 @@
 // GPU nodes. A complete one:
 //
 //   struct BlurConfig : graph::NodeConfig<BlurConfig> {
-//     INPUT_SLOT(SOURCE, gpu::Image);
-//     OUTPUT_SLOT(RESULT, gpu::Image);
+//     INPUT_SLOT(SOURCE, gpu::Image, graph::Access::ComputeStorageRead);
+//     OUTPUT_SLOT(RESULT, gpu::Image, graph::Access::ComputeStorageWrite);
 //   };
 //   class BlurNode final : public gpu::GpuTypedNode<BlurConfig> {
 //    public:
@@ -42,10 +42,12 @@
 // r % copies, frame slot r % frames in flight, and history image r % depth. Per-frame data lies in a
 // UniformRing, per frame slot.
 //
-// Barriers: the executor places one between two nodes that the plan's edges connect, and one at the start of
-// every command buffer against the frames before. Inside a node the node places its own
-// (Recorder::PassBarrier). A node whose inputs do not tell the whole truth (it reads what another node writes
-// without an edge) overrides NeedsBarrierBefore. Thread rules: the frame thread, in Compile. Only Execute
+// Barriers follow from the accesses that the slots state (graph/barriers.h), against the nodes before and
+// against the frame before. Inside a node the node places its own (Recorder::PassBarrier). What a node uses
+// must stand in a slot: a buffer that it keeps for itself is an output, what it takes from another node
+// without a connection is told by GetSideAccesses. A slot of gpu::Image, gpu::Buffer or gpu::HistoryImages
+// without an access does not compile; graph::Access::None says that no frame touches it. RecordOnce and
+// RecordCapture stand between barriers of their own. Thread rules: the frame thread, in Compile. Only Execute
 // runs in a frame, and it makes no Vulkan call.
 #pragma once
 
@@ -117,7 +119,6 @@ class GpuNode {
   virtual void Record(RecordContext&) = 0;
   // Commands that run after the frame's, and only in frames submitted with capture: copies into Readbacks.
   virtual void RecordCapture(RecordContext&) {}
-  virtual bool NeedsBarrierBefore() const { return false; }
 };
 
 // A typed graph node with a GPU side. Execute is left to the node; most write their uniforms there.

@@ -21,6 +21,7 @@ inline constexpr std::uint32_t kHistoryDepthMax =
 
 class HistoryImages {
  public:
+  static constexpr bool kIsGpuResource = true;
   HistoryImages() noexcept = default;
 
   // `depth`: frames of history + 1, at least 1, at most kHistoryDepthMax. The images are named "NAME[i]".

@@ -8,6 +8,7 @@
 #include <limits>
 #include <span>
 
+#include "stadial/graph/barriers.h"
 #include "stadial/graph/node.h"
 
 namespace stadial::graph {
@@ -54,6 +55,9 @@ struct CompiledPlan {
   // thread.
   std::span<const PlanWave> waves;
   std::span<const std::uint32_t> wavePositions;
+  // Barriers, queues and semaphores by position. A resource is named by the output that it first comes from:
+  // outputBegin[node] + slot.
+  SyncPlan sync;
 
   std::uint32_t NodeCount() const noexcept { return static_cast<std::uint32_t>(positionOf.size()); }
   std::span<const PlanEdge> EdgesInto(std::uint32_t node) const noexcept {

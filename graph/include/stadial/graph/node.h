@@ -34,6 +34,7 @@
 #include "stadial/arenas/assert.h"
 #include "stadial/arenas/effects.h"
 #include "stadial/arenas/result.h"
+#include "stadial/graph/queues.h"
 #include "stadial/graph/requirements.h"
 #include "stadial/graph/resources.h"
 #include "stadial/graph/slot.h"
@@ -74,6 +75,14 @@ struct NodeHandle {
 struct SlotLayout {
   std::span<const SlotDescription> inputs;
   std::span<const SlotDescription> outputs;
+};
+
+// A use of another node's output without a connection to it, which orders nothing but work on the GPU: where
+// the other node stands later in the plan, what is found is the frame before's.
+struct SideAccess {
+  NodeHandle node;
+  std::uint32_t outputSlot = 0;
+  Access access;
 };
 
 // Handed to NodeInstance::Setup. Runs in the Setup phase, in order of AddNode.
@@ -147,6 +156,10 @@ class NodeInstance : public IDescriptorRequirements {
   // else that belongs to the frame thread: with GraphOptions::executeInWaves it runs there, in its wave. Must
   // give the same answer each time.
   virtual bool NeedsFrameThread() const { return false; }
+  // Where its GPU work would like to run (GraphOptions::queues). Must give the same answer each time.
+  virtual QueueClass PreferredQueue() const { return QueueClass::Any; }
+  // Beside what the slots say. Asked in Setup and at each compile; as many or fewer each time.
+  virtual std::span<const SideAccess> GetSideAccesses() const { return {}; }
 
   // Once per life, in the Setup phase.
   virtual Result<void> Setup(SetupContext&) { return {}; }

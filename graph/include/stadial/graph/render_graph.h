@@ -58,6 +58,7 @@ struct GraphOptions {
   // of its worker; what they compute is the same. Nothing changes while the runner has one worker. For nodes
   // whose Execute touches only its slots, its own members and its lane (see NodeInstance::NeedsFrameThread).
   bool executeInWaves = false;
+  DeviceQueues queues = {};    // that the plan's barriers and semaphores are for
   bool cullDeadNodes = false;  // leave out nodes whose outputs reach no node with side effects
 };
 
@@ -164,9 +165,21 @@ class RenderGraph {
   // The frames after which the recorded work of all nodes repeats: the lcm of ReplayPeriod() and history
   // depths.
   std::uint32_t ReplayPeriod() const noexcept STADIAL_NONALLOCATING;
-  // The plan as Graphviz text: nodes with position, edges with slots and lifetimes, culled nodes dashed.
-  // Before Compile: the graph without positions. Not inside a frame: stdio may allocate.
+  // The plan as Graphviz text: nodes with position, queue and number of barriers, edges with slots and
+  // lifetimes, culled nodes dashed. Before Compile: the graph without positions. Not inside a frame: stdio
+  // may allocate.
   void WriteDot(std::FILE* out) const;
+  // Graph and plan as JSON, for viewers; a line per item. Lists: nodes (index, name, state, position or null
+  // with cull_reason, queue, barriers), connections (from, output, to, input, type), and with a plan waves
+  // (of positions), lifetimes (node, output, first, last), barriers and releases (position, reason,
+  // resource_*, source_position, frame_before, source and target as text, layouts, queues), waits and signals
+  // (position, queue, value). Before them: schema, graph, has_plan, generation, queue_count. Not inside a
+  // frame.
+  void WriteJson(std::FILE* out) const;
+  // Why the plan has barrier number `index` before `position`: what waits for what, which resource, which
+  // accesses. Writes at most text.size() bytes with the final 0; returns the text's length.
+  std::size_t ExplainBarrier(std::uint32_t position, std::uint32_t index,
+                             std::span<char> text) const noexcept;
 
   ResourceTable& Resources() noexcept STADIAL_NONALLOCATING;
   const ResourceTable& Resources() const noexcept STADIAL_NONALLOCATING;

@@ -4,6 +4,8 @@
 //     INPUT_SLOT(SOURCE, float);
 //     INPUT_SLOT(TARGETS, graph::ResourceHandle, SlotMode::Array, SlotRole::Compile | SlotRole::Execute);
 //     OUTPUT_SLOT(RESULT, float);
+//     INPUT_SLOT(CELLS, gpu::Buffer, graph::Access::ComputeStorageRead);
+//     OUTPUT_SLOT(STEPPED, gpu::Buffer, graph::Access::ComputeStorageWrite, Inplace(CELLS));
 //   };
 //
 // Every slot is a type of its own that carries its value type, direction, config, mode, roles and index, so a
@@ -15,6 +17,13 @@
 // must be default constructible and trivially destructible (handles, numbers, spans, plain structs). At most
 // kSlotsPerDirectionMax inputs and as many outputs per node. A type with a comma in it needs an alias.
 // Configs stand at namespace or class scope, not inside functions, and are not derived from one another.
+//
+// Access: how the node uses the GPU resource that the value names; barriers follow from it (barriers.h). None
+// by default, which is right for what the CPU alone looks at; a type that says kIsGpuResource must state one.
+// Everything that a node uses on the GPU stands in a slot: what it keeps for itself (results that only a
+// capture reads, a history) is an output that nobody need read, with an access that reads if it finds there
+// what a frame before has left. Inplace(INPUT): the output is the same resource as that input, passed on or
+// changed; one node may do so with an output, and who reads the original output may come before or after it.
 #pragma once
 
 #include <array>
@@ -25,6 +34,8 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+
+#include "stadial/graph/access.h"
 
 namespace stadial::graph {
 
@@ -54,15 +65,40 @@ constexpr bool HasRole(SlotRole roles, SlotRole role) noexcept {
 const char* ToString(SlotDirection direction) noexcept;
 const char* ToString(SlotMode mode) noexcept;
 
-// Mode and roles as written behind the type in INPUT_SLOT and OUTPUT_SLOT, in any combination.
+// What NodeConfig::Inplace answers: the index of the input.
+struct InplaceOf {
+  std::int8_t input;
+};
+inline constexpr std::int8_t kNotInplace = -1;
+
+// What is written behind the type in INPUT_SLOT and OUTPUT_SLOT, in any combination.
 struct SlotAttributes {
   SlotMode mode = SlotMode::Single;
   SlotRole roles = SlotRole::Execute;
+  Access access = {};
+  bool hasAccess = false;
+  std::int8_t inplaceInput = kNotInplace;
+
+  constexpr void Set(SlotMode value) noexcept { mode = value; }
+  constexpr void Set(SlotRole value) noexcept { roles = value; }
+  constexpr void Set(const Access& value) noexcept {
+    access = value;
+    hasAccess = true;
+  }
+  constexpr void Set(InplaceOf value) noexcept { inplaceInput = value.input; }
 };
-constexpr SlotAttributes MakeSlotAttributes() noexcept { return {}; }
-constexpr SlotAttributes MakeSlotAttributes(SlotMode mode) noexcept { return {mode, SlotRole::Execute}; }
-constexpr SlotAttributes MakeSlotAttributes(SlotRole roles) noexcept { return {SlotMode::Single, roles}; }
-constexpr SlotAttributes MakeSlotAttributes(SlotMode mode, SlotRole roles) noexcept { return {mode, roles}; }
+template <class... Options>
+constexpr SlotAttributes MakeSlotAttributes(const Options&... options) noexcept {
+  SlotAttributes attributes;
+  (attributes.Set(options), ...);
+  return attributes;
+}
+
+// A value type that names a GPU resource says `static constexpr bool kIsGpuResource = true`.
+template <class T>
+concept GpuResource = requires {
+  requires T::kIsGpuResource;
+};
 
 // The run-time identity of a value type, for connections that are made at run time and for reports.
 struct SlotType {
@@ -123,6 +159,8 @@ struct SlotDescription {
   SlotMode mode = SlotMode::Single;
   SlotRole roles = SlotRole::Execute;
   std::uint32_t outputOffset = 0;
+  Access access = {};
+  std::int8_t inplaceInput = kNotInplace;  // of an output
 };
 
 // Base of every slot config; `Config`, SlotMode and SlotRole are what the slot macros find by name.
@@ -131,6 +169,12 @@ struct NodeConfig {
   using Config = ConfigT;
   using SlotMode = graph::SlotMode;
   using SlotRole = graph::SlotRole;
+
+  template <class S>
+  static constexpr InplaceOf Inplace(S) noexcept {
+    static_assert(S::kDirection == SlotDirection::Input, "Inplace() names an INPUT_SLOT of the same config");
+    return {static_cast<std::int8_t>(S::kIndex)};
+  }
 };
 
 // Base of every slot type the macros make.
@@ -167,12 +211,39 @@ using SlotAt = decltype(StadialSlotAt(detail::SlotIndex<I>{}, detail::SlotScope<
 namespace detail {
 
 template <class S>
+constexpr void CheckAccess() noexcept {
+  static_assert(
+      !GpuResource<typename S::Value> || S::kAttributes.hasAccess,
+      "this slot names a GPU resource: state how the node uses it, as in graph::Access::ComputeSampled, "
+      "or graph::Access::None");
+  static_assert(S::kAttributes.access.IsValid(),
+                "an access has stages and accesses, each bit of one meaning (graph/access.h)");
+  static_assert(
+      S::kDirection == SlotDirection::Output || !S::kAttributes.access.Writes(),
+      "an input only reads: what a node changes is an output, with Inplace(INPUT) where it is the same "
+      "resource");
+  if constexpr (S::kAttributes.inplaceInput != kNotInplace) {
+    static_assert(S::kDirection == SlotDirection::Output, "Inplace() stands behind an OUTPUT_SLOT");
+    using Source = SlotAt<typename S::Config, SlotDirection::Input, S::kAttributes.inplaceInput>;
+    static_assert(std::is_same_v<typename Source::Value, typename S::Value>,
+                  "Inplace() names an input of the output's own type");
+    static_assert(Source::kAttributes.mode != SlotMode::Array, "Inplace() names an input of one connection");
+  }
+}
+
+template <class S>
 constexpr SlotDescription DescribeSlot(std::size_t& offset) noexcept {
   static_assert(S::kDirection == SlotDirection::Input || S::kAttributes.mode == SlotMode::Single,
                 "Array and Optional are modes of inputs; an output has one value that any number may read");
+  CheckAccess<S>();
   offset = AlignUp(offset, alignof(typename S::Value));
-  const SlotDescription description{S::kName, &kSlotType<typename S::Value>, S::kAttributes.mode,
-                                    S::kAttributes.roles, static_cast<std::uint32_t>(offset)};
+  const SlotDescription description{S::kName,
+                                    &kSlotType<typename S::Value>,
+                                    S::kAttributes.mode,
+                                    S::kAttributes.roles,
+                                    static_cast<std::uint32_t>(offset),
+                                    S::kAttributes.access,
+                                    S::kAttributes.inplaceInput};
   offset += sizeof(typename S::Value);
   return description;
 }
@@ -216,6 +287,7 @@ inline constexpr auto kSlotDescriptions =
   }                                                                                                       \
   [[maybe_unused]] static constexpr NAME##_Slot NAME {}
 
-// INPUT_SLOT(NAME, TYPE [, SlotMode] [, SlotRole]); OUTPUT_SLOT(NAME, TYPE [, SlotRole]);
+// INPUT_SLOT(NAME, TYPE [, SlotMode] [, SlotRole] [, Access]);
+// OUTPUT_SLOT(NAME, TYPE [, SlotRole] [, Access] [, Inplace(INPUT)]);
 #define INPUT_SLOT(NAME, TYPE, ...) STADIAL_SLOT(Input, NAME, TYPE __VA_OPT__(, ) __VA_ARGS__)
 #define OUTPUT_SLOT(NAME, TYPE, ...) STADIAL_SLOT(Output, NAME, TYPE __VA_OPT__(, ) __VA_ARGS__)

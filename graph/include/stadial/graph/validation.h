@@ -17,13 +17,14 @@ enum class FaultKind : std::uint8_t {
   DanglingConnection,  // an end of a connection names no node or no slot
   TypeMismatch,        // an untyped connection between different types
   RoleMismatch,        // read in Compile, but written only in Execute
-  DoublyWritten,       // two connections into an input that takes one
+  DoublyWritten,       // two connections into an input that takes one, or two nodes that change one output
   MissingInput,        // a Single input without a connection
   DuplicateName,       // two nodes of one name
   CapacityShortfall,   // a table, arena or queue is too small; the text has the numbers
   SlotMismatch,        // stated requirements contradict the slot config
   DescriptorMismatch,  // a descriptor layout contradicts itself
   ReplayPeriod,        // a period of 0, or a common period beyond the limit
+  LayoutMismatch,      // a node uses one image in two layouts at once
 };
 const char* ToString(FaultKind kind) noexcept;
 
