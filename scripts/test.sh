@@ -27,6 +27,8 @@ Everything else goes to ctest. Examples:
   scripts/test.sh --quick
   scripts/test.sh --preset tsan -R EventBus
   scripts/test.sh --quick -L arenas --repeat until-fail:20
+A test is one case (EventBus.E1_...) in release, debug and msan; in asan-ubsan and tsan, where starting a process costs
+more than most cases take, mostly a suite (runtime_tests.EventBus): filter there by the names of suites.
 Results in JUnit's format lie in build/NAME/junit.xml.
 TEXT
 }

@@ -4,6 +4,9 @@ find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)
 
 # A library, so that the tests drive the same code as the program.
+stadial_compile_together(cells_node.cpp frame_node.cpp ray_march_node.cpp world_node.cpp)
+stadial_compile_together(picture_node.cpp picture_store.cpp simulate_node.cpp)
+stadial_compile_together(gpu_stack.cpp parse_text.cpp progress_bar.cpp sandbox_app.cpp sizing.cpp taa_node.cpp)
 add_library(sandbox_program STATIC
   canary.cpp
   cells_node.cpp
@@ -27,6 +30,7 @@ target_link_libraries(sandbox_program PUBLIC sandbox_content stadial::gpu)
 target_link_libraries(sandbox_program PRIVATE CLI11::CLI11 nlohmann_json::nlohmann_json)
 stadial_private_flags(sandbox_program)
 stadial_outside_frames(options.cpp report.cpp sizing.cpp)
+stadial_unity(sandbox_program layers)
 if(STADIAL_SANITIZE)
   # Command line and JSON: all template, half a minute each when a sanitizer's checks are optimised.
   set_source_files_properties(options.cpp report.cpp PROPERTIES COMPILE_OPTIONS -O0)

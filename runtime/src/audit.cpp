@@ -30,8 +30,6 @@ Json ToJsonTimes(const AuditTimes& times) {
           {"max", round(times.max)}};
 }
 
-unsigned long long Wide(std::uint64_t value) { return value; }
-
 long long Signed(std::int64_t value) { return value; }
 
 double Microseconds(std::uint64_t ns) { return static_cast<double>(ns) / 1000.0; }

@@ -8,8 +8,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-unsigned long long Wide(std::uint64_t value) { return value; }
-
 Json ToJsonLimit(std::uint64_t bytes) { return bytes == kBudgetBytesMax ? Json(nullptr) : Json(bytes); }
 
 std::string LimitText(std::uint64_t bytes) {

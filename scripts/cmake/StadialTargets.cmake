@@ -3,6 +3,7 @@
 # takes Stadial in with add_subdirectory: flags are private to our targets, defaults apply at top level only.
 
 include(GNUInstallDirs)
+include(StadialSuites)
 
 if(PROJECT_IS_TOP_LEVEL)
   set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
@@ -82,6 +83,36 @@ function(stadial_private_flags target)
   endif()
 endfunction()
 
+# stadial_compile_together(FILE...): files of this folder that are one translation unit where STADIAL_UNITY says so. Most of
+# what a small file costs to compile is what its neighbours need as well. Files that nobody groups are compiled alone,
+# as all are without STADIAL_UNITY. Names of unnamed namespaces must differ within a group.
+function(stadial_compile_together first)
+  get_filename_component(group "${first}" NAME_WE)
+  set_source_files_properties(${first} ${ARGN} PROPERTIES UNITY_GROUP "${group}")
+endfunction()
+
+# stadial_groups_of(FOLDER FILE...): the groups of another folder's files hold for targets of this one too.
+function(stadial_groups_of folder)
+  foreach(source IN LISTS ARGN)
+    get_source_file_property(group "${source}" DIRECTORY "${folder}" UNITY_GROUP)
+    if(group)
+      set_source_files_properties("${source}" PROPERTIES UNITY_GROUP "${group}")
+    endif()
+  endforeach()
+endfunction()
+
+# stadial_unity(TARGET KIND): the groups of a target of this kind (tests or layers) hold where STADIAL_UNITY says so, and
+# for a project that takes Stadial in and sets CMAKE_UNITY_BUILD.
+function(stadial_unity target kind)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD_MODE GROUP)
+  if(STADIAL_UNITY STREQUAL "all" OR STADIAL_UNITY STREQUAL kind)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON)
+  endif()
+  # GCC takes a file that another one includes for a header, whose types should not hold what has internal linkage.
+  target_compile_options(${target} PRIVATE
+    $<$<AND:$<CXX_COMPILER_ID:GNU>,$<COMPILE_LANGUAGE:CXX>,$<BOOL:$<TARGET_PROPERTY:UNITY_BUILD>>>:-Wno-subobject-linkage>)
+endfunction()
+
 # stadial_add_layer(NAME SOURCES ... DEPENDS ...): a static library `stadial_NAME`, alias `stadial::NAME`.
 # A private dependency that only the build needs (a header-only library) is linked as $<BUILD_INTERFACE:...>,
 # so that an installed package does not ask its users for it.
@@ -96,6 +127,7 @@ function(stadial_add_layer name)
     PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src)
   target_link_libraries(stadial_${name} PUBLIC ${LAYER_DEPENDS})
   stadial_private_flags(stadial_${name})
+  stadial_unity(stadial_${name} layers)
   # GCC does not inline a layer's own functions into position-independent code otherwise, since a program might
   # replace each of them (the recycler takes twice the time).
   target_compile_options(stadial_${name} PRIVATE -fno-semantic-interposition)
@@ -118,14 +150,16 @@ function(stadial_test_flags target)
   endif()
 endfunction()
 
-# stadial_add_test(NAME [GATED] [OPTIMIZED] [ONE_THREAD] SOURCES ... LINK ... [LABELS label] [TIMEOUT seconds]): one
-# GoogleTest program, its cases listed to ctest one by one. GATED links the allocation gate into the program; OPTIMIZED is
-# for a test about what an optimiser does to its own code; ONE_THREAD is for tests that start no thread: there is nothing
-# in them for ThreadSanitizer to see, whose build leaves them out. The label defaults to the folder under tests/. A case may run for 120 seconds unless TIMEOUT says otherwise (twice that under a sanitizer).
+# stadial_add_test(NAME [GATED] [OPTIMIZED] [ONE_THREAD] [EACH_CASE] SOURCES ... LINK ... [LABELS label] [TIMEOUT seconds]): one
+# GoogleTest program, its cases listed to ctest one by one, each a process; under ASan and TSan suite by suite, unless EACH_CASE
+# says that cases are long and need no company. GATED links the allocation gate into the program; OPTIMIZED is for a test
+# about what an optimiser does to its own code; ONE_THREAD is for tests that start no thread: there is nothing in them for
+# ThreadSanitizer to see, whose build leaves them out. The label defaults to the folder under tests/. A case (a suite) may run
+# for 120 seconds unless TIMEOUT says otherwise (twice that under a sanitizer).
 # The discovery of cases loses all but the first value of a list-valued property: hence one label, and hence the
 # sanitizers' options and suppressions stand in the test presets.
 function(stadial_add_test name)
-  cmake_parse_arguments(TEST "GATED;OPTIMIZED;ONE_THREAD" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(TEST "GATED;OPTIMIZED;ONE_THREAD;EACH_CASE" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
   if(TEST_ONE_THREAD AND STADIAL_SANITIZE MATCHES "thread")
     return()
   endif()
@@ -136,6 +170,7 @@ function(stadial_add_test name)
   endif()
   set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)
   stadial_test_flags(${name})
+  stadial_unity(${name} tests)
   if(TEST_OPTIMIZED)
     # Without the precompiled header: g++ 12 crashes on one that was made at another level.
     if(NOT STADIAL_SANITIZE)
@@ -153,6 +188,11 @@ function(stadial_add_test name)
   endif()
   if(STADIAL_SANITIZE)
     math(EXPR TEST_TIMEOUT "${TEST_TIMEOUT} * 2")
+  endif()
+  # MemorySanitizer's build picks its cases by name.
+  if(STADIAL_SANITIZE AND NOT STADIAL_SANITIZE MATCHES "memory" AND NOT TEST_EACH_CASE)
+    stadial_discover_suites(${name} LABEL "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT})
+    return()
   endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT})

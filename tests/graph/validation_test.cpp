@@ -219,13 +219,13 @@ TEST_F(ValidationTest, G4_StatedSlotsMustMatch) {
 }
 
 TEST_F(ValidationTest, G4_DescriptorLayoutsMustMakeSense) {
-  static constexpr std::array kBindings = {DescriptorBinding{.binding = 1}, DescriptorBinding{.binding = 1},
-                                           DescriptorBinding{.binding = 2, .count = 0}};
-  static constexpr std::array kSets = {
-      DescriptorSetRequirement{.setIndex = 0, .bindings = kBindings, .debugName = "one"},
+  static constexpr std::array kSameTwice = {DescriptorBinding{.binding = 1}, DescriptorBinding{.binding = 1},
+                                            DescriptorBinding{.binding = 2, .count = 0}};
+  static constexpr std::array kWrongSets = {
+      DescriptorSetRequirement{.setIndex = 0, .bindings = kSameTwice, .debugName = "one"},
       DescriptorSetRequirement{.setIndex = 0, .debugName = "two", .setCount = 0}};
   const auto node = graph_.AddNode<StatedNode>("node");
-  node->sets = kSets;
+  node->sets = kWrongSets;
   node->stated.descriptorSetCount = 0;
   const auto faults = Faults(graph_);
   ASSERT_EQ(faults.size(), 4u);

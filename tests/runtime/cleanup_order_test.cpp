@@ -101,23 +101,23 @@ TEST_F(CleanupOrderTest, G7_ACycleIsRefusedWithItsPath) {
 }
 
 TEST_F(CleanupOrderTest, G7_ALongPathIsCutInTheMiddleAndWholeInCycle) {
-  constexpr std::uint32_t kNodes = 1000;
-  CleanupOrder order(memory_.Get(), kNodes);
+  constexpr std::uint32_t kCount = 1000;
+  CleanupOrder order(memory_.Get(), kCount);
   std::vector<DependencyEdge> edges;
-  for (std::uint32_t i = 0; i < kNodes; ++i) edges.push_back({i, (i + 1) % kNodes});
-  auto result = order.Calculate(Table(kNodes, edges));
+  for (std::uint32_t i = 0; i < kCount; ++i) edges.push_back({i, (i + 1) % kCount});
+  auto result = order.Calculate(Table(kCount, edges));
   ASSERT_FALSE(result);
   EXPECT_STREQ(result.GetError().Message(),
                "no order: 1000 nodes depend on each other in a cycle: 0 -> 1 -> 2 -> 3 -> 4 -> 5 -> ... (988 "
                "more) -> 994 -> 995 -> 996 -> 997 -> 998 -> 999 -> 0; take one dependency out");
-  EXPECT_EQ(order.Cycle().size(), kNodes);
+  EXPECT_EQ(order.Cycle().size(), kCount);
   // Names as long as one likes are cut, too.
   const NodeNames names{
       .name = [](const void* self,
                  std::uint32_t) noexcept { return static_cast<const std::string*>(self)->c_str(); },
       .self = nullptr};
   const std::string longName(4000, 'x');
-  auto cut = order.Calculate(Table(kNodes, edges), {}, {.name = names.name, .self = &longName});
+  auto cut = order.Calculate(Table(kCount, edges), {}, {.name = names.name, .self = &longName});
   ASSERT_FALSE(cut);
   EXPECT_LT(std::string(cut.GetError().Message()).size(), arenas::kErrorMessageBytesMax);
 }
@@ -176,13 +176,13 @@ TEST_F(CleanupOrderTest, G7_ADiamondLadderVisitsEachNodeOnce) {
 }
 
 TEST_F(CleanupOrderTest, G7_AChainOf100000NeedsNoStack) {
-  constexpr std::uint32_t kNodes = 100'000;
-  CleanupOrder order(memory_.Get(), kNodes);
+  constexpr std::uint32_t kCount = 100'000;
+  CleanupOrder order(memory_.Get(), kCount);
   std::vector<DependencyEdge> edges;
-  for (std::uint32_t i = 0; i + 1 < kNodes; ++i) edges.push_back({i, i + 1});
-  ASSERT_TRUE(order.Calculate(Table(kNodes, edges)));
+  for (std::uint32_t i = 0; i + 1 < kCount; ++i) edges.push_back({i, i + 1});
+  ASSERT_TRUE(order.Calculate(Table(kCount, edges)));
   EXPECT_EQ(order.Order().front(), 0u);
-  EXPECT_EQ(order.Order().back(), kNodes - 1);
+  EXPECT_EQ(order.Order().back(), kCount - 1);
 }
 
 TEST_F(CleanupOrderTest, G7_TakesTheMemoryItSays) {

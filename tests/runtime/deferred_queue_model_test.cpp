@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,10 +12,6 @@
 #include "event_bus_support.h"
 #include "stadial/runtime/deferred_queue.h"
 #include "test_support.h"
-
-namespace stadial::arenas {
-void PrintTo(AllocationMode mode, std::ostream* out) { *out << ToString(mode); }
-}  // namespace stadial::arenas
 
 namespace stadial::runtime::testing {
 namespace {

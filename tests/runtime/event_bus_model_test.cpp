@@ -6,16 +6,11 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
-#include <ostream>
 #include <utility>
 #include <vector>
 
 #include "stadial/runtime/event_bus.h"
 #include "test_support.h"
-
-namespace stadial::arenas {
-void PrintTo(AllocationMode mode, std::ostream* out) { *out << ToString(mode); }
-}  // namespace stadial::arenas
 
 namespace stadial::runtime {
 namespace {

@@ -8,10 +8,16 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <ostream>
 
 #include "stadial/arenas/arena.h"
+#include "stadial/arenas/overflow.h"
 #include "stadial/runtime/gate.h"
 #include "stadial/runtime/log.h"
+
+namespace stadial::arenas {
+inline void PrintTo(AllocationMode mode, std::ostream* out) { *out << ToString(mode); }
+}  // namespace stadial::arenas
 
 namespace stadial::runtime::testing {
 
