@@ -2,24 +2,12 @@
 #include <gtest/gtest.h>
 
 #include "run_program.h"
+#include "vox_bytes.h"
 
 namespace stadial::tests {
 namespace {
 
 using namespace std::string_literals;
-
-std::string Little(std::uint32_t value) {
-  std::string bytes(4, '\0');
-  for (std::size_t i = 0; i < 4; ++i) bytes[i] = static_cast<char>(value >> (8 * i));
-  return bytes;
-}
-
-std::string Chunk(const char* id, const std::string& content, const std::string& children = {}) {
-  return id + Little(static_cast<std::uint32_t>(content.size())) +
-         Little(static_cast<std::uint32_t>(children.size())) + content + children;
-}
-
-std::string VoxOf(const std::string& children) { return "VOX "s + Little(150) + Chunk("MAIN", {}, children); }
 
 std::string SmallVox() {
   return VoxOf(Chunk("SIZE", Little(2) + Little(2) + Little(2)) + Chunk("XYZI", Little(1) + "\1\1\1\1"s));
