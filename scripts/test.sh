@@ -20,7 +20,8 @@ A second call compiles only what has changed. Warnings are errors where the vari
 
   --quick         release only
   --preset NAME   only this build (may be repeated): release, debug, asan-ubsan, tsan, effects; or msan, the
-                  tests of the arenas alone with MemorySanitizer (needs clang 22)
+                  tests of the arenas alone with MemorySanitizer (needs clang 22); or windows, the arenas
+                  cross-compiled and run under wine (scripts/windows.sh), which the variable CI adds to the four
   --help          this text
 
 Everything else goes to ctest. Examples:
@@ -43,7 +44,7 @@ while [[ $# -gt 0 ]]; do
       ;;
     --quick) presets+=(release) ;;
     --preset)
-      [[ $# -ge 2 ]] || die "--preset needs a name: release, debug, asan-ubsan, tsan, effects or msan"
+      [[ $# -ge 2 ]] || die "--preset needs a name: release, debug, asan-ubsan, tsan, effects, msan or windows"
       presets+=("$2")
       shift
       ;;
@@ -52,13 +53,17 @@ while [[ $# -gt 0 ]]; do
   esac
   shift
 done
-if [[ ${#presets[@]} -eq 0 ]]; then presets=(release asan-ubsan tsan effects); fi
+if [[ ${#presets[@]} -eq 0 ]]; then
+  presets=(release asan-ubsan tsan effects)
+  # Arguments choose among ctest's names; the tests under wine are one program.
+  if [[ -n "${CI:-}" && ${#arguments[@]} -eq 0 ]]; then presets+=(windows); fi
+fi
 groups=(build run test)
 for preset in "${presets[@]}"; do
   case "$preset" in
     release | debug | asan-ubsan | tsan) ;;
-    effects | msan) groups+=("$preset") ;;
-    *) die "no such preset: '$preset'; there are release, debug, asan-ubsan, tsan, effects and msan" ;;
+    effects | msan | windows) groups+=("$preset") ;;
+    *) die "no such preset: '$preset'; there are release, debug, asan-ubsan, tsan, effects, msan and windows" ;;
   esac
 done
 
@@ -68,6 +73,10 @@ exec 2>&1
 # test_preset NAME: builds and tests one preset.
 test_preset() {
   local preset="$1"
+  if [[ "$preset" == windows ]]; then
+    "$stadialRoot/scripts/windows.sh" ${arguments[@]+"${arguments[@]}"}
+    return
+  fi
   rm -f "$stadialRoot/build/$preset/Testing/Temporary/LastTestsFailed.log"
   configure_preset "$preset"
   build_preset "$preset"
