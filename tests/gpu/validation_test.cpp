@@ -2,11 +2,14 @@
 // say nothing.
 #include <gmock/gmock.h>
 
+#include <array>
+
 #include "gpu_fixture.h"
 #include "increment.comp.h"
 #include "stadial/gpu/commands.h"
 #include "stadial/gpu/descriptor_pool.h"
 #include "stadial/gpu/device_table.h"
+#include "stadial/gpu/plan_barriers.h"
 
 namespace stadial::gpu {
 namespace {
@@ -89,6 +92,54 @@ TEST_P(Validation, T8_TheLayersOwnBarrierIsEnough) {
     ASSERT_TRUE(IsOk(submit_->WaitForValue(value, 60 * kSecondNs)));
   }
   EXPECT_EQ(instance_->ValidationMessages(), 0u);
+}
+
+// Copies from and to three buffers, again and again, with the barriers that a plan has for them: silent; and
+// with any one of these left out a hazard.
+TEST_P(Validation, T8_EveryBarrierOfAPlanIsNeeded) {
+  using graph::Access;
+  const graph::ResourceAccess accesses[] = {
+      {0, 0, Access::TransferWrite},                                 // fill 0
+      {1, 0, Access::TransferRead},  {1, 1, Access::TransferWrite},  // copy 0 to 1
+      {2, 1, Access::TransferRead},  {2, 2, Access::TransferWrite},  // copy 1 to 2
+      {3, 1, Access::TransferWrite},                                 // fill 1
+  };
+  const graph::SyncInput input{.accesses = accesses, .positions = 4, .resources = 3};
+  graph::SyncPlanner planner(runtime_->SetupArena(), {.accesses = 6, .positions = 4, .resources = 3});
+  const graph::SyncPlan plan = planner.Derive(input);
+  ASSERT_EQ(plan.barriers.size(), 4u);
+  std::array<Buffer, 3> buffers;
+  for (Buffer& buffer : buffers) {
+    auto made = memory_->CreateBuffer({.name = "planned", .sizeBytes = 256});
+    ASSERT_TRUE(IsOk(made));
+    buffer = *made;
+  }
+  auto commands = CommandBuffers::Create(*device_, "planned", 5);
+  ASSERT_TRUE(IsOk(commands));
+  for (std::uint32_t leftOut = 0; leftOut <= 4; ++leftOut) {  // 4: none
+    const std::uint64_t before = instance_->ValidationMessages();
+    auto recorder = (*commands)->Begin(leftOut, false);
+    ASSERT_TRUE(IsOk(recorder));
+    // A frame cut short, and a whole one: what stands at the end of a frame is not counted upon by the next.
+    std::uint32_t step = 0;
+    for (const std::uint32_t position : {0u, 1u, 0u, 1u, 2u, 3u}) {
+      ++step;
+      for (const graph::Barrier& barrier : plan.BarriersAt(position)) {
+        if (&barrier != plan.barriers.data() + leftOut) RecordBarriers(*recorder, std::span(&barrier, 1));
+      }
+      if (position == 0) recorder->FillBuffer(buffers[0], step);
+      if (position == 1) recorder->CopyBuffer(buffers[0], buffers[1], 256);
+      if (position == 2) recorder->CopyBuffer(buffers[1], buffers[2], 256);
+      if (position == 3) recorder->FillBuffer(buffers[1], step);
+    }
+    static_cast<void>((*commands)->End(leftOut));
+    if (leftOut == 4) {
+      EXPECT_EQ(instance_->ValidationMessages(), before);
+    } else {
+      EXPECT_GT(instance_->ValidationMessages(), before) << "barrier " << leftOut << " was not missed";
+    }
+  }
+  Allow();
 }
 
 }  // namespace
