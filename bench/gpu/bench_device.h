@@ -25,7 +25,7 @@ struct BenchDevice {
       error = why.Message();
       return BenchDevice{};
     };
-    auto madeRuntime = runtime::Runtime::Create({.framePolicy = runtime::GatePolicy::Allow});
+    auto madeRuntime = runtime::Runtime::Create({.gate = runtime::GatePolicy::Allow});
     if (!madeRuntime) return fail(madeRuntime.GetError());
     bench.runtime = std::move(*madeRuntime);
     auto madeInstance = gpu::Instance::Create(*bench.runtime, {.hostMemoryCallbacks = hostMemoryCallbacks});

@@ -81,7 +81,7 @@ Result<void> SandboxApp::CreateRuntime(const runtime::SizingProfile* sizing) {
   // What all segments take, and as much again for their alignment and guards.
   wanted.region.retryBytes = 1_GiB + wanted.setupBytes;
   wanted.framesInFlight = options_.framesInFlight;
-  wanted.framePolicy = options_.gate;
+  wanted.gate = options_.gate;
   wanted.warmupFrames = WarmupFrames(options_.frames);
   wanted.telemetry.publish = options_.telemetry;
   wanted.log = log_;

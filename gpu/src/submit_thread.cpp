@@ -250,12 +250,14 @@ void* SubmitThread::ThreadMain(void* self) noexcept {
 
 void SubmitThread::Run() noexcept {
   const runtime::ThreadRegistration registration(runtime::ThreadRole::Submit, "gpu submit");
-  const runtime::GatePolicy policy = device_.GetRuntime().Options().framePolicy;
-  // From here on the pump's own code may allocate as little as a frame; inside driver calls the gate counts.
-  const runtime::GateScope gate(policy, policy, runtime::Phase::Frame, "gpu submit thread");
+  runtime::Runtime& runtime = device_.GetRuntime();
   PublishProgress();
   std::uint64_t lingerUntil = 0;
   for (;;) {
+    // What the pump's own code does; inside driver calls the gate counts.
+    const runtime::Phase phase = runtime.Phases().Current();
+    const runtime::GateRule& rule = runtime.Options().gate.Of(runtime::GateRole::Submit, phase);
+    const runtime::GateScope gate(rule.allocate, rule.free, phase, "gpu submit thread");
     if (ServeRequests()) {
       lingerUntil = runtime::NowNs() + options_.lingerNs;
     } else if (stop_.load(std::memory_order_acquire)) {

@@ -24,7 +24,7 @@ struct WaveJob {
   std::span<const std::uint32_t> own;     // the frame thread's
   std::span<const std::uint32_t> shared;  // whoever comes first
   std::size_t grain;
-  runtime::GatePolicy policy;
+  runtime::GateRule rule;
   alignas(64) std::atomic<std::size_t> next{0};
 
   void Work(std::uint32_t worker) noexcept {
@@ -34,7 +34,7 @@ struct WaveJob {
       Share(ctx);
     } else {
       // A game's own job system need not have closed the gate.
-      const runtime::GateScope gate(policy, policy, runtime::Phase::Frame, "graph");
+      const runtime::GateScope gate(rule.allocate, rule.free, runtime::Phase::Frame, "graph");
       Share(ctx);
     }
   }
@@ -74,7 +74,7 @@ void GraphState::ExecuteInWaves(runtime::FrameContext& frame) noexcept {
                 .own = nodes.first(own),
                 .shared = nodes.subspan(own),
                 .grain = std::clamp(shared / (workers * kTakesPerWorker), std::size_t{1}, kNodesPerTakeMax),
-                .policy = runtime.Options().framePolicy};
+                .rule = runtime.Options().gate.Of(runtime::GateRole::Worker, runtime::Phase::Frame)};
     if (shared == 0 || nodes.size() == 1) {
       job.Work(0);
     } else {

@@ -5,6 +5,7 @@
 
 #include "audit_queues.h"
 #include "stadial/arenas/byte_text.h"
+#include "stadial/runtime/gate.h"
 #include "stadial/runtime/phase_ledger.h"
 
 namespace stadial::runtime {
@@ -180,6 +181,23 @@ void FillReport(const FrameAudit& audit, AuditReport& report) {
                   : static_cast<double>(audit.DriverCallbackAllocations()) / static_cast<double>(steady);
 }
 
+void FillGatePolicies(const GatePolicies& policies, AuditReport& report) {
+  report.gate.policy = ToString(policies.Of(GateRole::Frame, Phase::Frame).allocate);
+  const char* const unseen = policies.WhatIsUnseen();
+  report.gate.counts = unseen == nullptr;
+  if (unseen != nullptr) report.gate.unseen = unseen;
+  for (std::size_t role = 0; role < kGateRoles; ++role) {
+    for (const Phase phase : {Phase::Setup, Phase::Compile, Phase::Frame, Phase::Shutdown}) {
+      const GateRule& rule = policies.Of(static_cast<GateRole>(role), phase);
+      if (rule == GateRule{}) continue;
+      report.gate.policies.push_back({.role = ToString(static_cast<GateRole>(role)),
+                                      .phase = ToString(phase),
+                                      .allocate = ToString(rule.allocate),
+                                      .free = ToString(rule.free)});
+    }
+  }
+}
+
 void FillPhases(const PhaseLedger& ledger, AuditReport& report) {
   for (std::size_t index = 0; index < kTrackedPhases; ++index) {
     const PhaseAllocations seen = ledger.Of(static_cast<Phase>(index));
@@ -235,8 +253,7 @@ void Judge(AuditReport& report) {
     AddReason(report, AuditVerdict::Incomplete,
               "the gate is " + report.gate.state + ": " + report.gate.selftest);
   } else if (!report.gate.counts) {
-    AddReason(report, AuditVerdict::Incomplete,
-              "the gate's policy '" + report.gate.policy + "' does not count");
+    AddReason(report, AuditVerdict::Incomplete, "the gate does not count " + report.gate.unseen);
   }
   if (!report.witness.vmSyscalls) {
     AddReason(report, AuditVerdict::Incomplete, "no witness for VM system calls: " + report.witness.reason);
@@ -258,9 +275,17 @@ std::string ToJson(const AuditReport& report) {
   for (const AuditModule& module : report.gate.uncoveredModules) {
     modules.push_back({{"path", module.path}, {"reason", module.reason}});
   }
+  Json policies = Json::array();
+  for (const AuditPolicy& policy : report.gate.policies) {
+    policies.push_back({{"role", policy.role},
+                        {"phase", policy.phase},
+                        {"allocate", policy.allocate},
+                        {"free", policy.free}});
+  }
   json["gate"] = {{"state", report.gate.state},
                   {"selftest", report.gate.selftest},
                   {"policy", report.gate.policy},
+                  {"policies", policies},
                   {"uncovered_modules", modules}};
   json["devices"] = Json::array();
   for (const AuditDevice& device : report.devices) {
@@ -338,6 +363,13 @@ std::string ToJson(const AuditReport& report) {
 void PrintAudit(const AuditReport& report, std::FILE* file) {
   std::fprintf(file, "gate           %s, policy %s: %s\n", report.gate.state.c_str(),
                report.gate.policy.c_str(), report.gate.selftest.c_str());
+  for (const AuditPolicy& policy : report.gate.policies) {
+    if ((policy.allocate == report.gate.policy && policy.free == report.gate.policy) ||
+        policy.role == "Other")
+      continue;
+    std::fprintf(file, "  but          %s in %s: %s, frees %s\n", policy.role.c_str(), policy.phase.c_str(),
+                 policy.allocate.c_str(), policy.free.c_str());
+  }
   for (const AuditModule& module : report.gate.uncoveredModules) {
     std::fprintf(file, "  uncovered    %s: %s\n", module.path.c_str(), module.reason.c_str());
   }

@@ -7,6 +7,7 @@
 #include "stadial/runtime/audit.h"
 #include "stadial/runtime/frame_loop.h"
 #include "stadial/runtime/gate.h"
+#include "stadial/runtime/gate_policies.h"
 #include "stadial/runtime/kernel_witness.h"
 #include "stadial/runtime/worker_threads.h"
 
@@ -17,8 +18,8 @@ const char* WhyFaultsAreNotOurs() noexcept;
 
 struct FrameLoop::FrameThread {
   // `witness` may be null. `areFaultsOurs`: see WhyFaultsAreNotOurs.
-  FrameThread(GatePolicy policy, VmSyscallWitness* witness, bool areFaultsOurs) noexcept
-      : policy_(policy), witness_(witness), areFaultsOurs_(areFaultsOurs) {}
+  FrameThread(GateRule rule, VmSyscallWitness* witness, bool areFaultsOurs) noexcept
+      : rule_(rule), witness_(witness), areFaultsOurs_(areFaultsOurs) {}
 
   // No page fault is served in less: entering and leaving the kernel alone takes about this long.
   static constexpr std::uint64_t kFaultNsMin = 150;
@@ -36,7 +37,7 @@ struct FrameLoop::FrameThread {
     countersBefore_ = CurrentThreadCounters();
     if (workers_ != nullptr) workersBefore_ = workers_->Counters();
     if (witness_ != nullptr) syscallsBefore_ = OwnVmSyscalls();
-    gate_.emplace(policy_, policy_, Phase::Frame, "frame");
+    gate_.emplace(rule_.allocate, rule_.free, Phase::Frame, "frame");
     if (witness_ != nullptr) witness_->Enter();
   }
 
@@ -106,7 +107,7 @@ struct FrameLoop::FrameThread {
     workerFaultsSeen_ = now.minorFaults;
   }
 
-  GatePolicy policy_;
+  GateRule rule_;
   VmSyscallWitness* witness_;
   bool areFaultsOurs_;
   std::optional<GateScope> gate_;

@@ -18,6 +18,8 @@ namespace {
 
 constinit std::atomic<std::uint64_t> gateFrame{kNoGateFrame};
 constinit GateTally otherThreads;  // unregistered threads while frames run; shared, so locked instructions
+constinit std::atomic<std::uint64_t> otherThreadsWord{
+    PackGateWord(GatePolicy::Count, GatePolicy::Count, Phase::Frame)};
 
 void AddShared(std::atomic<std::uint64_t>& counter, std::uint64_t amount) noexcept {
   counter.fetch_add(amount, std::memory_order_relaxed);
@@ -67,13 +69,27 @@ bool Judge(GateViolation violation) noexcept {
   return true;
 }
 
+// Of threads that are not ours, in a driver call or outside of any scope.
+void CountOther(GateViolation violation) noexcept {
+  const bool isInScope = (gateThread.word & kGateScopeBit) != 0;
+  const std::uint64_t word = isInScope ? PackGateWord(GatePolicy::Count, GatePolicy::Count, Phase::Frame)
+                                       : otherThreadsWord.load(std::memory_order_relaxed);
+  violation.policy = static_cast<GatePolicy>((violation.isFree ? word >> kGateFreeShift : word) & 0xFF);
+  if (violation.policy == GatePolicy::Allow) return;
+  AddShared(violation.isFree ? otherThreads.frees : otherThreads.allocations, 1);
+  if (!violation.isFree) AddShared(otherThreads.allocatedBytes, violation.sizeBytes);
+  if (violation.policy == GatePolicy::Count) return;
+  AddShared(otherThreads.reports, 1);
+  const GateScope scope(GatePolicy::Allow, GatePolicy::Allow, Phase::Frame, "thread that is not registered");
+  Judge(violation);
+}
+
 // Allocations that no policy of ours covers: a driver's, and those of threads that are not ours.
-void CountForeign(const GateThreadState& thread, bool isFree, std::size_t sizeBytes) noexcept {
+void CountForeign(const GateThreadState& thread, const GateViolation& violation) noexcept {
   if ((gateProcessFlags.load(std::memory_order_relaxed) & kGateFramesRunning) == 0) return;
   if (thread.slot == nullptr) {
-    AddShared(isFree ? otherThreads.frees : otherThreads.allocations, 1);
-    if (!isFree) AddShared(otherThreads.allocatedBytes, sizeBytes);
-  } else if ((thread.word & kGateDriverBit) != 0 && !isFree) {
+    CountOther(violation);
+  } else if ((thread.word & kGateDriverBit) != 0 && !violation.isFree) {
     AddOwn(CurrentTally().driverAllocations, 1);
   }
 }
@@ -98,6 +114,10 @@ void SetGateProcessFlag(std::uint32_t flag, bool on) noexcept {
     told = gateProcessFlags.load(std::memory_order_seq_cst);
     object->watch(told != 0);
   } while (gateProcessFlags.load(std::memory_order_seq_cst) != told);
+}
+
+void SetGateOtherThreads(GatePolicy allocate, GatePolicy free) noexcept {
+  otherThreadsWord.store(PackGateWord(allocate, free, Phase::Frame), std::memory_order_relaxed);
 }
 
 std::uint64_t GateFrame() noexcept { return gateFrame.load(std::memory_order_relaxed); }
@@ -147,7 +167,7 @@ bool GateBeforeAllocate(GateCall call, std::size_t sizeBytes, const void* caller
   if (isHook && (thread.word & kGateFallbackBit) != 0 && GateChargeFallback(sizeBytes)) return true;
   const auto policy = static_cast<GatePolicy>(thread.word & 0xFF);
   if (policy == GatePolicy::Allow || (thread.word & kGateDriverBit) != 0) {
-    CountForeign(thread, false, sizeBytes);
+    CountForeign(thread, {call, false, sizeBytes, nullptr, policy, caller, nullptr});
     return true;
   }
   GateTally& tally = CurrentTally();
@@ -165,7 +185,7 @@ bool GateBeforeFree(GateCall call, void* block, const void* caller) noexcept {
   }
   const auto policy = static_cast<GatePolicy>((thread.word >> kGateFreeShift) & 0xFF);
   if (policy == GatePolicy::Allow || (thread.word & kGateDriverBit) != 0) {
-    CountForeign(thread, true, 0);
+    CountForeign(thread, {call, true, 0, block, policy, caller, nullptr});
   } else {
     AddOwn(CurrentTally().frees, 1);
     if (policy != GatePolicy::Count && !Judge({call, true, 0, block, policy, caller, nullptr})) return false;

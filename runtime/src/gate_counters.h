@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "stadial/arenas/effects.h"
+#include "stadial/runtime/gate_state.h"
 
 namespace stadial::runtime::detail {
 
@@ -14,5 +15,9 @@ std::uint64_t GateFrame() noexcept;
 
 // Sets or clears one of kGateTrackersActive and kGateFramesRunning, and tells the gate's object.
 void SetGateProcessFlag(std::uint32_t flag, bool on) noexcept STADIAL_NONALLOCATING;
+
+// What unregistered threads outside of any scope meet while frames run; Count and Count at first.
+// Process-wide.
+void SetGateOtherThreads(GatePolicy allocate, GatePolicy free) noexcept;
 
 }  // namespace stadial::runtime::detail

@@ -4,6 +4,7 @@
 #include <new>
 #include <optional>
 
+#include "gate_counters.h"
 #include "runtime_state.h"
 #include "telemetry_arenas.h"
 
@@ -45,6 +46,7 @@ Result<RuntimePtr> Runtime::Create(const RuntimeOptions& options, std::source_lo
   state->setup = std::move(arena);
   state->setupSegment = setup;
   STADIAL_RETURN_IF_ERROR(state->Build());
+  state->phaseGate.Close(Phase::Setup);
   return runtime;
 }
 
@@ -60,11 +62,15 @@ Result<Segment*> Runtime::State::AddCommitted(const char* name, std::size_t byte
 Result<void> Runtime::State::Build() noexcept {
   registration.Emplace(ThreadRole::Frame, "frame");
   RunGateSelfTest();
+  const GateRule& other = options.gate.Of(GateRole::Other, Phase::Frame);
+  detail::SetGateOtherThreads(other.allocate, other.free);
+  options.tasks.phases = options.threads.phases = &phases;
+  phases.SetObserver(&phaseGate);
   if (options.trackAllocations) {
     tracker.Emplace();
     tracker->StartTracking();
     ledger.Emplace(*tracker);
-    phases.SetObserver(&*ledger);
+    phaseGate.SetNext(&*ledger);
   }
   budgets.Emplace(setup, options.budgets);
   STADIAL_ASSIGN_OR_RETURN(hostBudget, budgets->AddHeap("host", options.hostBudget));
@@ -95,7 +101,7 @@ Result<void> Runtime::State::Build() noexcept {
   StartWitness();
   faultsReason = WhyFaultsAreNotOurs();
   STADIAL_RETURN_IF_ERROR(BuildTelemetry());
-  frameThread.Emplace(options.framePolicy, witness.Get(), faultsReason == nullptr);
+  frameThread.Emplace(options.gate.Of(GateRole::Frame, Phase::Frame), witness.Get(), faultsReason == nullptr);
   frames.Emplace(slots, phases,
                  FrameLoop::Parts{.compile = &*compile,
                                   .events = &*events,
@@ -189,17 +195,19 @@ void Runtime::State::StopWorkers(bool wasInFrames) noexcept {
 
 Result<void> Runtime::State::BuildTelemetry() noexcept {
   if (!options.telemetry.publish) return {};
-  STADIAL_ASSIGN_OR_RETURN(telemetry,
-                           Telemetry::Create(options.name, options.telemetry,
-                                             {.phases = &phases,
-                                              .events = &*events,
-                                              .fallbacks = fallbacks,
-                                              .audit = &audit,
-                                              .pacer = pacer.IsPaced() ? &pacer : nullptr,
-                                              .framesInFlight = options.framesInFlight,
-                                              .warmupFrames = options.warmupFrames,
-                                              .gatePolicy = static_cast<std::uint64_t>(options.framePolicy)},
-                                             setup));
+  STADIAL_ASSIGN_OR_RETURN(
+      telemetry,
+      Telemetry::Create(
+          options.name, options.telemetry,
+          {.phases = &phases,
+           .events = &*events,
+           .fallbacks = fallbacks,
+           .audit = &audit,
+           .pacer = pacer.IsPaced() ? &pacer : nullptr,
+           .framesInFlight = options.framesInFlight,
+           .warmupFrames = options.warmupFrames,
+           .gatePolicy = static_cast<std::uint64_t>(options.gate.Of(GateRole::Frame, Phase::Frame).allocate)},
+          setup));
   return detail::AddTelemetryArenas(*telemetry, {.setup = &sealedSetup,
                                                  .setupCapacityBytes = options.setupBytes,
                                                  .compile = &*compile,
@@ -234,7 +242,11 @@ Arena& Runtime::SetupArena() noexcept {
 Result<void> Runtime::SealSetup(std::source_location site) noexcept {
   State& state = *state_;
   STADIAL_RETURN_IF_ERROR(state.phases.Require(Phase::Setup, "Runtime::SealSetup"));
-  STADIAL_RETURN_IF_ERROR(state.StartWorkers());
+  state.phaseGate.Open();  // the C library allocates for a thread that it starts
+  if (const Result<void> started = state.StartWorkers(); !started.HasValue()) {
+    state.phaseGate.Close(Phase::Setup);
+    return started;
+  }
   STADIAL_RETURN_IF_ERROR(state.phases.Transition(Phase::Compile, site));
   state.setup.CheckGuards(site);
   NoteAllocation(AllocationSource::Arena, state.setup.UsedBytes());
@@ -352,6 +364,7 @@ void RuntimeDeleter::operator()(Runtime* runtime) const noexcept {
         state.options.log.Format(LogLevel::Error, "shutdown: %s", shutdown.GetError().Message());
     }
   }
+  state.phaseGate.Open();
   state.proof.Reset();
   state.frames.Reset();
   state.workers.reset();
@@ -371,6 +384,7 @@ void RuntimeDeleter::operator()(Runtime* runtime) const noexcept {
   state.phases.SetObserver(nullptr);
   state.ledger.Reset();
   state.tracker.Reset();
+  detail::SetGateOtherThreads(GatePolicy::Count, GatePolicy::Count);
   state.registration.Reset();
   // The record itself lies in the region: it ends before the region does.
   const Region region = std::move(state.region);

@@ -15,8 +15,7 @@ AuditReport Runtime::BuildAudit() {
   report.gate.state = ToString(selfTest.state);
   report.gate.selftest = std::to_string(selfTest.formsSeen) + " of " + std::to_string(selfTest.formsTested) +
                          " forms seen by " + selfTest.method + "; " + selfTest.why;
-  report.gate.policy = ToString(state.options.framePolicy);
-  report.gate.counts = state.options.framePolicy != GatePolicy::Allow;
+  FillGatePolicies(state.options.gate, report);
   for (const UncoveredModule& module : ScanModules()) {
     report.gate.uncoveredModules.push_back({.path = module.path, .reason = module.reason});
   }

@@ -95,8 +95,7 @@ Result<void> CheckOptions(const RuntimeOptions& options) noexcept {
                          "RuntimeOptions::hitches.factor is %.3g; it must be 1 to 1000",
                          options.hitches.factor);
   }
-  if (options.framePolicy > GatePolicy::Trap)
-    return OutOfRange("framePolicy", static_cast<std::uint64_t>(options.framePolicy), 0, 4);
+  STADIAL_RETURN_IF_ERROR(options.gate.Check());
   if (options.name == nullptr || options.name[0] == '\0') {
     return Error::Format(ErrorCode::InvalidArgument, "RuntimeOptions::name is empty");
   }
@@ -109,7 +108,8 @@ RuntimeOptions Rounded(RuntimeOptions options) noexcept {
   const std::size_t page = arenas::PageSize();
   options.lanes = std::max(options.lanes, WorkerCountOf(options));
   options.threads.workerCount = options.workers + 1;
-  options.threads.policy = options.tasks.policy = options.framePolicy;
+  options.threads.policy = options.gate.Of(GateRole::Worker);
+  options.tasks.policy = options.gate.Of(GateRole::Task);
   options.threads.kernelWitness = options.kernelWitness;
   options.setupBytes = RoundUp(options.setupBytes + Runtime::CalculateOwnBytes(options), page);
   options.compileBytes = RoundUp(options.compileBytes, page);

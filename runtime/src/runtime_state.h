@@ -1,6 +1,8 @@
 // What a Runtime consists of. Private to the runtime.
 #pragma once
 
+#include <optional>
+
 #include "frame_thread.h"
 #include "late.h"
 #include "stadial/arenas/fallback_heap.h"
@@ -35,11 +37,36 @@ class CurrentRunner final : public TaskRunner {
   std::uint32_t workerCount_;
 };
 
+// What the frame thread meets in Setup, Compile and Shutdown, for as long as the phase lasts. Where that is
+// Allow it opens no scope.
+class PhaseGate final : public PhaseObserver {
+ public:
+  explicit PhaseGate(const GateRules& rules) noexcept : rules_(rules) {}
+  void OnTransition(Phase from, Phase to) noexcept override {
+    Open();
+    if (next_ != nullptr) next_->OnTransition(from, to);
+    Close(to);
+  }
+  void Close(Phase phase) noexcept {
+    const GateRule& rule = rules_.Of(phase);
+    if (phase != Phase::Frame && rule != GateRule{})
+      scope_.emplace(rule.allocate, rule.free, phase, "outside of frames");
+  }
+  void Open() noexcept { scope_.reset(); }
+  void SetNext(PhaseObserver* next) noexcept { next_ = next; }  // told as well
+
+ private:
+  GateRules rules_;
+  PhaseObserver* next_ = nullptr;
+  std::optional<GateScope> scope_;
+};
+
 struct Runtime::State {
   State(const RuntimeOptions& rounded, arenas::Region&& reserved, std::source_location site) noexcept
       : options(rounded),
         region(std::move(reserved)),
         phases(site),
+        phaseGate(rounded.gate.Of(GateRole::Frame)),
         audit(rounded.warmupFrames, rounded.hitches),
         pacer(rounded.pacing),
         runner(rounded) {}
@@ -50,9 +77,11 @@ struct Runtime::State {
   arenas::Segment* driverSegment = nullptr;
   arenas::Segment* fallbackSegment = nullptr;
   arenas::Arena setup;
-  arenas::Arena sealedSetup;  // takes the place of setup at the seal: nothing allocates from it, its guards stay
+  arenas::Arena
+      sealedSetup;  // takes the place of setup at the seal: nothing allocates from it, its guards stay
   bool isSetupSealed = false;
   PhaseMachine phases;
+  PhaseGate phaseGate;
   FrameAudit audit;
   FramePacer pacer;
   Late<ThreadRegistration> registration;

@@ -58,8 +58,6 @@ Result<void> TaskSystem::Check(const TaskSystemOptions& options, std::uint32_t w
       {"TaskSystemOptions::dequeMax", options.dequeMax, kDequeMaxLeast, kDequeMaxMax},
       {"TaskSystemOptions::mode", static_cast<std::uint64_t>(options.mode), 0,
        static_cast<std::uint64_t>(arenas::AllocationMode::Discard)},
-      {"TaskSystemOptions::policy", static_cast<std::uint64_t>(options.policy), 0,
-       static_cast<std::uint64_t>(GatePolicy::Trap)},
       {"TaskRunner::WorkerCount()", workerCount, 1, kRegisteredThreadsMax},
   };
   for (const auto& range : ranges) {
@@ -69,7 +67,7 @@ Result<void> TaskSystem::Check(const TaskSystemOptions& options, std::uint32_t w
                          static_cast<unsigned long long>(range.least),
                          static_cast<unsigned long long>(range.most));
   }
-  return {};
+  return CheckGateRules("TaskSystemOptions::policy", options.policy);
 }
 
 // One addend per table, each with what its alignment may skip.
@@ -357,6 +355,7 @@ TaskReport TaskSystem::ExecuteParallel(const TaskBudget& budget, const arenas::L
   const TaskStats before = GetStats();
   state.throttle.SetBudget(budget);
   state.lanes = lanes;
+  state.phase = state.options.phases != nullptr ? state.options.phases->Current() : Phase::Frame;
   state.isExecuting = true;
   State::Spending spending{.costMax = budget.costMax};
   TaskReport report;

@@ -18,7 +18,8 @@ constexpr std::uint32_t kPausesMax = 32;      // between two looks of a worker w
 
 // Until nothing of this wave is left, on any worker. Every worker runs it, and one alone would do.
 void TaskSystem::State::Loop(std::uint32_t index) noexcept {
-  const GateScope gate(options.policy, options.policy, Phase::Frame, "task");
+  const GateRule& rule = options.policy.Of(phase);
+  const GateScope gate(rule.allocate, rule.free, phase, "task");
   TaskWorker& worker = workers[index];
   TaskContext context;
   context.system_ = object;

@@ -180,6 +180,7 @@ struct TaskSystem::State {
 
   // Written between two runs, read by the workers.
   const arenas::LaneSet* lanes = nullptr;
+  Phase phase = Phase::Frame;
   bool isAllStarted = false;  // of the wave: no task of it lacks kStarted for want of budget
 
   SharedTaskList shared[kTaskPriorities];

@@ -92,6 +92,7 @@ struct WorkerThreads::State {
   // Written by Run, read by the threads.
   alignas(64) Job job = nullptr;  // null: only count
   void* data = nullptr;
+  Phase phase = Phase::Frame;
   bool isStopping = false;
   std::atomic<std::uint32_t> generation{0};            // of the job; the threads wait on it
   alignas(64) std::atomic<std::uint32_t> sleepers{0};  // that wait on `generation` in the kernel
@@ -190,7 +191,6 @@ void* RunThread(void* argument) noexcept {
   std::optional<VmSyscallWitness> witness;
   if (state.options.kernelWitness) InstallWitness(thread, witness);
   PrefaultStack(state.options.stackPrefaultBytes, static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)));
-  const GateScope gate(state.options.policy, state.options.policy, Phase::Frame, "task");
   thread.faultsBefore = MinorFaults();
   std::uint32_t generation = 0;
   state.EndShare(thread, 0);  // of starting
@@ -199,6 +199,8 @@ void* RunThread(void* argument) noexcept {
     if (!WorkerThreads::State::TakeShare(thread, generation)) continue;
     if (state.isStopping) return nullptr;
     if (state.job != nullptr) {
+      const GateRule& rule = state.options.policy.Of(state.phase);
+      const GateScope gate(rule.allocate, rule.free, state.phase, "task");
       thread.RunJob(state.job, state.data);
     } else if (thread.hasUncountedFaults) {
       thread.CountFaults();
@@ -241,12 +243,7 @@ Result<void> CheckOptions(const WorkerThreadsOptions& options) noexcept {
         "WorkerThreadsOptions::stackPrefaultBytes is %zu; it must be less than stackBytes, %zu",
         options.stackPrefaultBytes, options.stackBytes);
   }
-  if (options.policy > GatePolicy::Trap) {
-    return Error::Format(ErrorCode::InvalidArgument,
-                         "WorkerThreadsOptions::policy is %u; it must be a GatePolicy",
-                         static_cast<unsigned>(options.policy));
-  }
-  return {};
+  return CheckGateRules("WorkerThreadsOptions::policy", options.policy);
 }
 
 }  // namespace
@@ -350,6 +347,7 @@ void WorkerThreads::Run(Job job, void* data) noexcept {
   if (state.workerCount > 1) {
     state.job = job;
     state.data = data;
+    if (state.options.phases != nullptr) state.phase = state.options.phases->Current();
     const std::uint32_t generation = state.Offer(state.threads);
     job(data, 0);
     for (Thread& thread : state.threads) state.FinishShare(thread, generation);

@@ -23,7 +23,7 @@ class Executor : public GpuTest {
   virtual void AddMore() {}
   runtime::RuntimeOptions Options() override {
     runtime::RuntimeOptions options = GpuTest::Options();
-    options.framePolicy = runtime::GatePolicy::Trap;
+    options.gate = runtime::GatePolicy::Trap;
     return options;
   }
 

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 #include "gpu_fixture.h"
@@ -224,6 +226,57 @@ class SubmitFailureDeathTest : public ::testing::TestWithParam<std::string> {
     std::_Exit(good ? 42 : 1);
   }
 };
+
+// A driver that calls back: what runs in there is the pump's own code again.
+VkResult VKAPI_CALL SubmitThatAllocates(VkQueue, std::uint32_t, const VkSubmitInfo2*, VkFence) {
+  const runtime::DriverCallbackScope callback("planted in the pump");
+  void* volatile block = std::malloc(40);
+  std::free(block);
+  return VK_ERROR_OUT_OF_HOST_MEMORY;
+}
+
+// One submit in Setup, then one in a frame.
+[[noreturn]] void SubmitUnder(const std::string& name, const runtime::GatePolicies& gate) {
+  LogCapture log;
+  runtime::RuntimeOptions options = TestRuntimeOptions(log);
+  options.gate = gate;
+  auto runtime = runtime::Runtime::Create(options);
+  auto instance = Instance::Create(**runtime, {});
+  auto device = Device::Create(**instance, **(*instance)->SelectDevice(name));
+  // One fails for good with its first submit.
+  auto first = SubmitThread::Start(**device, {.deadlineNs = kSecondNs / 2});
+  auto second = SubmitThread::Start(**device, {.deadlineNs = kSecondNs / 2});
+  const_cast<VolkDeviceTable&>((*device)->Table()).vkQueueSubmit2 = &SubmitThatAllocates;
+  const auto submitOnce = [](SubmitThread& submit) {
+    static_cast<void>(submit.Submit(VK_NULL_HANDLE, VK_NULL_HANDLE, 1));
+    static_cast<void>(submit.WaitForValue(1, 20 * kSecondNs));
+  };
+  submitOnce(**first);
+  runtime::GateThreadCounters inSetup;
+  runtime::CountersByRole(runtime::ThreadRole::Submit, inSetup);
+  std::fprintf(stderr, "in Setup %d; ", static_cast<int>(inSetup.allocations));
+  if (!(*runtime)->SealSetup() || !(*runtime)->Frames().Begin()) std::_Exit(1);
+  submitOnce(**second);
+  (*runtime)->Frames().End(1);
+  runtime::GateThreadCounters inFrame;
+  runtime::CountersByRole(runtime::ThreadRole::Submit, inFrame);
+  std::fprintf(stderr, "in a frame %d\n", static_cast<int>(inFrame.allocations - inSetup.allocations));
+  std::_Exit(42);
+}
+
+TEST_P(SubmitFailureDeathTest, R6_ThePumpHasAPolicyOfItsOwnByPhase) {
+  using runtime::GatePolicies;
+  using runtime::GatePolicy;
+  using runtime::GateRole;
+  using runtime::Phase;
+  GatePolicies counts = GatePolicy::Count;
+  counts.Set(GateRole::Submit, Phase::Setup, GatePolicy::Allow);
+  EXPECT_EXIT(SubmitUnder(GetParam(), counts), ::testing::ExitedWithCode(42), "in Setup 0; in a frame 1");
+  GatePolicies traps = counts;
+  traps.Set(GateRole::Submit, Phase::Frame, GatePolicy::Trap);
+  EXPECT_DEATH(SubmitUnder(GetParam(), traps),
+               "in Setup 0; (.|\n)*'gpu submit'(.|\n)*in phase Frame(.|\n)*planted in the pump");
+}
 
 TEST_P(SubmitFailureDeathTest, ALostDeviceReachesTheWaiterWhereverItShows) {
   EXPECT_EXIT(FailAndTearDown([](Device&, VolkDeviceTable& table) { table.vkQueueSubmit2 = &LoseSubmit; },

@@ -25,7 +25,7 @@ struct TestRuntimeOptions {
   std::size_t eventCapacity = 64;
   std::uint32_t subscriptionsMax = 256;
   std::uint32_t framesInFlight = 2;
-  runtime::GatePolicy framePolicy = runtime::GatePolicy::Trap;
+  runtime::GatePolicies gate = runtime::GatePolicy::Trap;
 };
 
 inline runtime::RuntimePtr MakeRuntime(const TestRuntimeOptions& options = {}) {
@@ -36,7 +36,7 @@ inline runtime::RuntimePtr MakeRuntime(const TestRuntimeOptions& options = {}) {
   full.frameLaneBytes = 64_KiB;
   full.driverBytes = 1_MiB;
   full.framesInFlight = options.framesInFlight;
-  full.framePolicy = options.framePolicy;
+  full.gate = options.gate;
   full.kernelWitness = false;
   full.eventCapacity = options.eventCapacity;
   full.events.subscriptionsMax = options.subscriptionsMax;

@@ -197,23 +197,38 @@ class AllocatingNode final : public TypedNode<SourceConfig> {
   static inline std::atomic<int> present{0};
 };
 
+// Runs one frame of two such nodes on two threads; what the worker's one was seen to allocate.
+std::uint64_t AllocationsOnAWorker(const runtime::GatePolicies& gate) {
+  AllocatingNode::present = 0;
+  runtime::RuntimeOptions options;
+  options.name = "waves";
+  options.driverBytes = 0;
+  options.kernelWitness = false;
+  options.workers = 1;
+  options.gate = gate;
+  const runtime::RuntimePtr runtime = runtime::Runtime::Create(options).Value();
+  RenderGraph graph(*runtime, {.executeInWaves = true});
+  graph.AddNode<AllocatingNode>("innocent looking");
+  graph.AddNode<AllocatingNode>("innocent looking too");
+  runtime::GateThreadCounters before;
+  runtime::CountersByRole(runtime::ThreadRole::Worker, before);
+  if (graph.Setup() && runtime->SealSetup() && graph.Compile()) static_cast<void>(graph.Execute());
+  runtime::GateThreadCounters after;
+  runtime::CountersByRole(runtime::ThreadRole::Worker, after);
+  return after.allocations - before.allocations;
+}
+
 TEST(GraphWavesAllocationDeathTest, G8_AnAllocationOnAWorkerTrapsWithTheNodesName) {
   ASSERT_EQ(runtime::RunGateSelfTest().state, runtime::GateState::Armed) << runtime::RunGateSelfTest().why;
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_DEATH(
-      {
-        runtime::RuntimeOptions options;
-        options.name = "waves";
-        options.driverBytes = 0;
-        options.kernelWitness = false;
-        options.workers = 1;
-        const runtime::RuntimePtr runtime = runtime::Runtime::Create(options).Value();
-        RenderGraph graph(*runtime, {.executeInWaves = true});
-        graph.AddNode<AllocatingNode>("innocent looking");
-        graph.AddNode<AllocatingNode>("innocent looking too");
-        if (graph.Setup() && runtime->SealSetup() && graph.Compile()) static_cast<void>(graph.Execute());
-      },
-      "thread 'worker 1'(.|\n)*component 'innocent looking");
+  EXPECT_DEATH(AllocationsOnAWorker({}), "thread 'worker 1'(.|\n)*component 'innocent looking");
+}
+
+TEST(GraphWavesAllocation, R6_NodesOnWorkersMeetTheWorkersPolicyNotTheFrames) {
+  ASSERT_EQ(runtime::RunGateSelfTest().state, runtime::GateState::Armed) << runtime::RunGateSelfTest().why;
+  runtime::GatePolicies gate;
+  gate.Set(runtime::GateRole::Worker, runtime::Phase::Frame, runtime::GatePolicy::Count);
+  EXPECT_EQ(AllocationsOnAWorker(gate), 1u);
 }
 
 // The canary: the same harness must see one allocation in one node's Execute.
@@ -225,7 +240,7 @@ TEST_F(GraphAllocationTest, Ab_CanaryOneAllocationInANodeIsSeen) {
   };
   graph_.reset();
   runtime_.reset();
-  runtime_ = MakeRuntime({.framePolicy = runtime::GatePolicy::Count});
+  runtime_ = MakeRuntime({.gate = runtime::GatePolicy::Count});
   RenderGraph graph(*runtime_);
   const auto leaky = graph.AddNode<LeakyNode>("leaky");
   ASSERT_TRUE(graph.Setup());

@@ -97,7 +97,7 @@ runtime::RuntimePtr MakeParallelRuntime(std::uint32_t workers, runtime::TaskRunn
   options.frameLaneBytes = 64_KiB;
   options.driverBytes = 0;
   options.kernelWitness = false;
-  options.framePolicy = policy;
+  options.gate = policy;
   options.workers = workers;
   options.taskRunner = runner;
   options.tasks.tasksMax = 64;

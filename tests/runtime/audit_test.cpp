@@ -89,9 +89,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Defect{"PolicyAllow",
                              [](AuditReport& r) {
                                r.gate.counts = false;
-                               r.gate.policy = "allow";
+                               r.gate.unseen = "frees of Task";
                              },
-                             AuditVerdict::Incomplete, "policy 'allow' does not count"},
+                             AuditVerdict::Incomplete, "does not count frees of Task"},
                       Defect{"NoWitness",
                              [](AuditReport& r) {
                                r.witness.vmSyscalls = false;

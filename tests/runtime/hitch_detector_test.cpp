@@ -201,9 +201,8 @@ class HitchesOfARuntime : public ::testing::Test {
   static constexpr std::uint64_t kLongNs = 3 * kMs;
 
   void SetUp() override {
-    runtime_ =
-        Runtime::Create({.framePolicy = GatePolicy::Count, .warmupFrames = 5, .hitches = {.absoluteNs = kMs}})
-            .Value();
+    runtime_ = Runtime::Create({.gate = GatePolicy::Count, .warmupFrames = 5, .hitches = {.absoluteNs = kMs}})
+                   .Value();
     site_ = runtime_->Fallbacks().Register("planted", "test", 1 << 20, 0).Value();
     ASSERT_TRUE(runtime_->SealSetup());
     for (int i = 0; i < 50; ++i) Run([](FrameContext&) {});

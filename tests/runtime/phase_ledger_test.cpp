@@ -134,7 +134,7 @@ TEST_F(PhaseLedgerTest, Aa_AForgottenBoundaryIsFoundOut) {
 
 TEST_F(PhaseLedgerTest, Aa_TheRuntimeTakesItsSnapshotsByItself) {
   RuntimePtr runtime =
-      Runtime::Create({.framePolicy = GatePolicy::Trap, .warmupFrames = 2, .trackAllocations = true}).Value();
+      Runtime::Create({.gate = GatePolicy::Trap, .warmupFrames = 2, .trackAllocations = true}).Value();
   ASSERT_NE(runtime->Tracker(), nullptr);
   EXPECT_TRUE(runtime->Tracker()->IsArmed()) << runtime->Tracker()->WhyNotArmed();
   FallbackSite* const site = runtime->Fallbacks().Register("planted", "test", 1 << 20, 0).Value();

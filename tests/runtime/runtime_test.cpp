@@ -30,7 +30,7 @@ RuntimeOptions Small(GatePolicy policy = GatePolicy::Trap) {
   options.compileBytes = std::size_t{256} << 10;
   options.frameLaneBytes = std::size_t{64} << 10;
   options.driverBytes = std::size_t{1} << 20;
-  options.framePolicy = policy;
+  options.gate = policy;
   options.warmupFrames = 10;
   return options;
 }

@@ -29,7 +29,7 @@ RuntimeOptions Small(std::uint32_t workers, GatePolicy policy = GatePolicy::Trap
   options.compileBytes = std::size_t{64} << 10;
   options.frameLaneBytes = std::size_t{64} << 10;
   options.driverBytes = std::size_t{1} << 20;
-  options.framePolicy = policy;
+  options.gate = policy;
   options.warmupFrames = 10;
   options.workers = workers;
   return options;

@@ -443,7 +443,7 @@ TEST(SizingCollect, Z1_TheNextRunReservesWhatThisOneUsedAndAMargin) {
   const RuntimeOptions options{.name = "sizing_test",
                                .region = {.sizeBytes = 512_MiB},
                                .driverBytes = 0,
-                               .framePolicy = GatePolicy::Count,
+                               .gate = GatePolicy::Count,
                                .kernelWitness = false};
   const SizingProfile first = RunGame(options, 100'000, 200);
   ASSERT_NE(first.Find("runtime.frame_lane"), nullptr) << ToJson(first);

@@ -529,7 +529,7 @@ TEST(TaskSystem, Ka_AWorkerMayBeAnotherThreadInEachWave) {
     std::uint32_t runs_ = 0;
   } runner;
   const RuntimePtr runtime =
-      Runtime::Create({.setupBytes = 4 << 20, .lanes = 3, .framePolicy = GatePolicy::Allow}).Value();
+      Runtime::Create({.setupBytes = 4 << 20, .lanes = 3, .gate = GatePolicy::Allow}).Value();
   TaskSystem* const tasks = TaskSystem::Create(runtime->SetupArena(), runner).Value();
   ASSERT_TRUE(runtime->SealSetup());
   for (std::uint32_t round = 0; round < 10; ++round) {

@@ -69,7 +69,7 @@ TEST_F(Telemetered, IsOffUnlessAskedFor) {
 }
 
 TEST_F(Telemetered, IsReadyWhenSetupIsSealed) {
-  Start(8, {.framesInFlight = 3, .framePolicy = GatePolicy::Count, .warmupFrames = 9, .pacing = kVrPacing});
+  Start(8, {.framesInFlight = 3, .gate = GatePolicy::Count, .warmupFrames = 9, .pacing = kVrPacing});
   const Result<TelemetryReader> early = TelemetryReader::OpenSegment(Segment().c_str());
   ASSERT_FALSE(early);
   EXPECT_EQ(early.GetError().Code(), ErrorCode::WrongPhase);
@@ -106,7 +106,7 @@ TEST_F(Telemetered, IsReadyWhenSetupIsSealed) {
 }
 
 TEST_F(Telemetered, ARecordSaysWhatItsFrameDid) {
-  Start(8, {.framePolicy = GatePolicy::Count, .warmupFrames = 2, .hitches = {.absoluteNs = 1'000'000}});
+  Start(8, {.gate = GatePolicy::Count, .warmupFrames = 2, .hitches = {.absoluteNs = 1'000'000}});
   ASSERT_TRUE(runtime_->SealSetup());
   Run(40);
   TelemetryReader reader = Reader();

@@ -30,7 +30,7 @@ TEST_F(Cells, DISABLED_PlantedInABody) { cells_->push_back(1); }
 
 void RunFrame(void (*body)(std::vector<int>&)) {
   std::vector<int> grown;
-  auto created = runtime::Runtime::Create({.framePolicy = runtime::GatePolicy::Count});
+  auto created = runtime::Runtime::Create({.gate = runtime::GatePolicy::Count});
   ASSERT_TRUE(created);
   runtime::Runtime& world = *created.Value();
   ASSERT_TRUE(world.SealSetup());

@@ -43,7 +43,7 @@ Function* Find(void* library, const char* name) {
 }  // namespace
 
 World::World(runtime::GatePolicy policy) {
-  runtime = Must(runtime::Runtime::Create({.lanes = 2, .framePolicy = policy, .warmupFrames = 0}));
+  runtime = Must(runtime::Runtime::Create({.lanes = 2, .gate = policy, .warmupFrames = 0}));
   arenas::Arena& setup = runtime->SetupArena();
   workers = Must(runtime::WorkerThreads::Create(setup, {.workerCount = 2, .policy = policy}));
   tasks = Must(runtime::TaskSystem::Create(setup, *workers, {.tasksMax = 16, .policy = policy}));

@@ -10,6 +10,7 @@
 
 #include "stadial/arenas/effects.h"
 #include "stadial/runtime/frame_pacing.h"
+#include "stadial/runtime/gate_policies.h"
 #include "stadial/runtime/hitch_detector.h"
 #include "stadial/runtime/time_histogram.h"
 
@@ -95,6 +96,13 @@ struct AuditModule {
   std::string reason{};
 };
 
+struct AuditPolicy {  // of GatePolicies
+  std::string role{};
+  std::string phase{};
+  std::string allocate{};
+  std::string free{};
+};
+
 struct AuditDevice {  // filled in by gpu
   std::string name{};
   std::string type{};    // "discrete", "integrated", "virtual", "cpu"
@@ -177,10 +185,12 @@ const char* ToString(AuditVerdict verdict) noexcept;
 
 struct AuditReport {
   struct {
-    std::string state;     // "ARMED", "PARTIAL", "DISARMED"
-    std::string selftest;  // what the self-test found, in words
-    std::string policy;    // what a frame does about an allocation
-    bool counts = false;   // false: the policy lets allocations pass unseen
+    std::string state;                  // "ARMED", "PARTIAL", "DISARMED"
+    std::string selftest;               // what the self-test found, in words
+    std::string policy;                 // what the frame thread's allocations meet in a frame
+    bool counts = false;                // false: frames allocate or free unseen
+    std::string unseen;                 // what, then
+    std::vector<AuditPolicy> policies;  // all that is not Allow
     std::vector<AuditModule> uncoveredModules;
   } gate;
   std::vector<AuditDevice> devices;
@@ -234,6 +244,8 @@ struct AuditReport {
 // Fills in frames, frameThreads, times, validationMessages, driver callbacks per frame from what was
 // collected.
 void FillReport(const FrameAudit& audit, AuditReport& report);
+
+void FillGatePolicies(const GatePolicies& policies, AuditReport& report);
 
 void FillPhases(const PhaseLedger& ledger, AuditReport& report);
 

@@ -51,7 +51,7 @@ struct GateThreadSlot;
 
 // `word` packs what a scope saves and restores in one move: allocate policy (bits 0-7), free policy (8-15),
 // inside a driver call (16), inside the gate's own code (17), inside a
-// FallbackScope (18), phase (32-39). The low half is zero exactly
+// FallbackScope (18), phase (32-39), inside a GateScope (40). The low half is zero exactly
 // when the thread has nothing for the gate to do.
 inline constexpr std::uint64_t kGateFreeShift = 8;
 inline constexpr std::uint64_t kGateDriverBit = std::uint64_t{1} << 16;
@@ -59,6 +59,7 @@ inline constexpr std::uint64_t kGateBusyBit = std::uint64_t{1} << 17;
 inline constexpr std::uint64_t kGateFallbackBit = std::uint64_t{1} << 18;
 inline constexpr std::uint64_t kGatePhaseShift = 32;
 inline constexpr std::uint64_t kGatePhaseMask = std::uint64_t{0xFF} << kGatePhaseShift;
+inline constexpr std::uint64_t kGateScopeBit = std::uint64_t{1} << 40;
 
 struct GateThreadState {
   std::uint64_t word = 0;
@@ -94,7 +95,7 @@ extern constinit std::atomic<std::uint32_t> gateProcessFlags;
 
 constexpr std::uint64_t PackGateWord(GatePolicy allocate, GatePolicy free, Phase phase) noexcept {
   return static_cast<std::uint64_t>(allocate) | (static_cast<std::uint64_t>(free) << kGateFreeShift) |
-         (static_cast<std::uint64_t>(phase) << kGatePhaseShift);
+         (static_cast<std::uint64_t>(phase) << kGatePhaseShift) | kGateScopeBit;
 }
 
 // Zero while the thread's own policies leave the gate nothing to do.

@@ -32,6 +32,7 @@
 #include "stadial/runtime/frame_loop.h"
 #include "stadial/runtime/frame_pacing.h"
 #include "stadial/runtime/gate.h"
+#include "stadial/runtime/gate_policies.h"
 #include "stadial/runtime/hitch_detector.h"
 #include "stadial/runtime/kernel_proof.h"
 #include "stadial/runtime/log.h"
@@ -66,12 +67,12 @@ struct RuntimeOptions {
   std::size_t fallbackBytes = std::size_t{64} << 20;  // rounded up to 64 MiB
   std::uint32_t framesInFlight = 2;                   // 1 to kFramesInFlightMax
   // Threads for tasks and graph waves beside the frame thread, 0 to kLanesMax - 1; 0: all is serial. They run
-  // from SealSetup to Shutdown, under framePolicy.
+  // from SealSetup to Shutdown.
   std::uint32_t workers = 0;
   // A game's own job system in their place (then workers must be 0); must outlive the runtime.
   TaskRunner* taskRunner = nullptr;
   std::uint32_t lanes = 1;  // 1 to kLanesMax; raised to one for each worker and one for the frame thread
-  GatePolicy framePolicy = GatePolicy::Trap;  // what a frame does about malloc and free
+  GatePolicies gate = GatePolicy::Trap;  // what malloc and free meet, by role and phase; or one GatePolicy
   std::uint64_t waitDeadlineNs = kWaitDeadlineNsDefault;
   bool kernelWitness = true;        // count VM syscalls of the frame thread
   std::uint64_t warmupFrames = 60;  // not judged by the audit
@@ -84,7 +85,7 @@ struct RuntimeOptions {
   std::size_t eventGrowthBytes = std::size_t{4} << 20;  // budget of the bus's designated fallback
   EventBusOptions events = {};
   WorkerThreadsOptions threads = {};  // stacks and spinning; the rest follows from the options above
-  TaskSystemOptions tasks = {};       // of Tasks(); the policy is framePolicy
+  TaskSystemOptions tasks = {};       // of Tasks(); policy and phases follow from `gate`
   std::size_t deferredCapacity = 64;  // records of Deferred(); a graph sizes it again
   arenas::AllocationMode deferredMode = arenas::AllocationMode::Strict;
   std::size_t deferredGrowthBytes = std::size_t{1} << 20;  // mode Fallback: budget of its designated fallback

@@ -46,7 +46,7 @@
 #include "stadial/arenas/overflow.h"
 #include "stadial/arenas/result.h"
 #include "stadial/runtime/frame_loop.h"
-#include "stadial/runtime/gate_state.h"
+#include "stadial/runtime/gate_policies.h"
 #include "stadial/runtime/task.h"
 #include "stadial/runtime/task_runner.h"
 
@@ -67,7 +67,10 @@ struct TaskSystemOptions {
   arenas::AllocationMode mode = arenas::AllocationMode::Strict;
   // How long a worker without work looks for some before it parks, while others still run. 0: at once.
   std::uint64_t spinNs = 20'000;
-  GatePolicy policy = GatePolicy::Trap;  // what a body's malloc and free meet
+  // What a body's malloc and free meet, by the phase of `phases`; null: always that of phase Frame. Of a
+  // Runtime's tasks both are its own (RuntimeOptions::gate).
+  GateRules policy = GatePolicy::Trap;
+  const PhaseMachine* phases = nullptr;
 };
 
 inline constexpr std::uint32_t kTasksMaxMax = std::uint32_t{1} << 24;

@@ -1,7 +1,7 @@
 // WorkerThreads: Stadial's own threads for tasks. The thread that calls Run is worker 0; the others are
 // started at Setup, registered (role Worker, "worker 1", "worker 2" ...) and wait: first spinning, so that a
-// wave begins and ends in well under a microsecond, then parked in the kernel. They stand inside a gate scope
-// all their life: a job that allocates on them is treated by `policy` (R6).
+// wave begins and ends in well under a microsecond, then parked in the kernel. Jobs stand inside a gate
+// scope: one that allocates on them is treated by `policy` (R6).
 //
 // Run does not wait for a thread that has not begun when the calling thread is through: by then the work is
 // done.
@@ -22,7 +22,7 @@
 
 #include "stadial/arenas/arena.h"
 #include "stadial/arenas/result.h"
-#include "stadial/runtime/gate_state.h"
+#include "stadial/runtime/gate_policies.h"
 #include "stadial/runtime/task_runner.h"
 
 namespace stadial::runtime {
@@ -41,7 +41,10 @@ struct WorkerThreadsOptions {
   // How long a thread without work spins before it parks. With more workers than cores nobody spins: it would
   // keep another worker from the core.
   std::uint64_t spinNs = 50'000;
-  GatePolicy policy = GatePolicy::Trap;  // what a job's malloc and free meet on the started threads
+  // What a job's malloc and free meet on the started threads, by the phase of `phases`; null: always that of
+  // phase Frame. Of a Runtime's workers both are its own (RuntimeOptions::gate).
+  GateRules policy = GatePolicy::Trap;
+  const PhaseMachine* phases = nullptr;
   // Count the VM system calls of jobs on the started threads (kernel_witness.h).
   bool kernelWitness = false;
 };
