@@ -234,8 +234,8 @@ void Judge(AuditReport& report) {
   for (const AuditFallback& fallback : report.fallbacks) {
     if (fallback.refused == 0) continue;
     AddReason(report, AuditVerdict::Fail,
-              "fallback '" + fallback.name + "' refused " + std::to_string(fallback.refused) +
-                  " requests; raise its budget or the capacity in front of it");
+              "fallback '" + fallback.name + "' refused " + std::to_string(fallback.refused) + " requests" +
+                  WhyRefused(fallback) + "; raise its budget or the capacity in front of it");
   }
   for (const AuditDeferred& queue : report.deferred) {
     if (queue.rejected + queue.discarded == 0) continue;
@@ -319,15 +319,7 @@ std::string ToJson(const AuditReport& report) {
   json["tasks"] = ToJsonTasks(report.tasks);
   json["deferred"] = ToJsonDeferred(report.deferred);
   json["budgets"] = ToJsonBudgets(report.budgets);
-  json["fallbacks"] = Json::array();
-  for (const AuditFallback& fallback : report.fallbacks) {
-    json["fallbacks"].push_back({{"name", fallback.name},
-                                 {"owner", fallback.owner},
-                                 {"budget_bytes", fallback.budgetBytes},
-                                 {"allocations", fallback.allocations},
-                                 {"peak_bytes", fallback.peakBytes},
-                                 {"refused", fallback.refused}});
-  }
+  json["fallbacks"] = ToJsonFallbacks(report.fallbacks);
   json["arenas"] = Json::array();
   for (const AuditArena& arena : report.arenas) {
     json["arenas"].push_back({{"name", arena.name},
@@ -407,12 +399,7 @@ void PrintAudit(const AuditReport& report, std::FILE* file) {
       report.driver.callbackAllocationsPerFrame, Wide(report.driver.directFrameThread),
       Wide(report.driver.directSubmitThread), Wide(report.driver.otherThreads));
   PrintQueues(report, file);
-  for (const AuditFallback& fallback : report.fallbacks) {
-    std::fprintf(file, "fallback       %s (%s): %llu allocations, peak %s of %s, %llu refused\n",
-                 fallback.name.c_str(), fallback.owner.c_str(), Wide(fallback.allocations),
-                 arenas::FormatBytes(fallback.peakBytes).Get(),
-                 arenas::FormatBytes(fallback.budgetBytes).Get(), Wide(fallback.refused));
-  }
+  PrintFallbacks(report.fallbacks, file);
   for (const AuditArena& arena : report.arenas) {
     std::fprintf(file, "arena          %-12s peak %s, committed %s, reserved %s\n", arena.name.c_str(),
                  arenas::FormatBytes(arena.peakBytes).Get(), arenas::FormatBytes(arena.committedBytes).Get(),

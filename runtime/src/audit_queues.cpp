@@ -53,6 +53,52 @@ Json ToJsonBudgets(const std::vector<AuditBudget>& budgets) {
   return json;
 }
 
+Json ToJsonFallbacks(const std::vector<AuditFallback>& sites) {
+  Json json = Json::array();
+  for (const AuditFallback& site : sites) {
+    json.push_back({{"name", site.name},
+                    {"owner", site.owner},
+                    {"budget_bytes", site.budgetBytes},
+                    {"count_per_frame_max", site.countPerFrameMax},
+                    {"allocations", site.allocations},
+                    {"allocations_in_worst_frame", site.allocationsInWorstFrame},
+                    {"bytes", site.bytes},
+                    {"peak_bytes", site.peakBytes},
+                    {"refused", site.refused},
+                    {"refused_by_budget", site.refusedByBudget},
+                    {"refused_by_frame", site.refusedByFrame},
+                    {"refused_by_heap", site.refusedByHeap},
+                    {"refused_by_thread", site.refusedByThread}});
+  }
+  return json;
+}
+
+std::string WhyRefused(const AuditFallback& site) {
+  std::string text;
+  const auto add = [&text](std::uint64_t count, const std::string& why) {
+    if (count != 0) text += (text.empty() ? " (" : ", ") + std::to_string(count) + " " + why;
+  };
+  add(site.refusedByBudget,
+      std::string("beyond its budget of ") + arenas::FormatBytes(site.budgetBytes).Get());
+  add(site.refusedByFrame, "beyond its " + std::to_string(site.countPerFrameMax) + " a frame");
+  add(site.refusedByHeap, "for want of room in the Fallback segment");
+  add(site.refusedByThread, "on a thread that does not own it");
+  return text.empty() ? text : text + ")";
+}
+
+void PrintFallbacks(const std::vector<AuditFallback>& sites, std::FILE* file) {
+  for (const AuditFallback& site : sites) {
+    const std::string most = site.countPerFrameMax == 0 ? "no limit" : std::to_string(site.countPerFrameMax);
+    std::fprintf(
+        file,
+        "fallback       %s (%s): %llu allocations, peak %s of %s, %llu in the worst frame of %s, %llu "
+        "refused%s\n",
+        site.name.c_str(), site.owner.c_str(), Wide(site.allocations),
+        arenas::FormatBytes(site.peakBytes).Get(), arenas::FormatBytes(site.budgetBytes).Get(),
+        Wide(site.allocationsInWorstFrame), most.c_str(), Wide(site.refused), WhyRefused(site).c_str());
+  }
+}
+
 void PrintQueues(const AuditReport& report, std::FILE* file) {
   const AuditTasks& tasks = report.tasks;
   std::fprintf(

@@ -46,9 +46,16 @@ AuditReport Runtime::BuildAudit() {
     report.fallbacks.push_back({.name = site.Name(),
                                 .owner = site.Owner(),
                                 .budgetBytes = site.BudgetBytes(),
+                                .countPerFrameMax = site.CountPerFrameMax(),
                                 .allocations = stats.allocations,
+                                .allocationsInWorstFrame = stats.allocationsInWorstFrame,
+                                .bytes = stats.bytes,
                                 .peakBytes = stats.peakBytes,
-                                .refused = stats.refused});
+                                .refused = stats.refused,
+                                .refusedByBudget = stats.refusedByBudget,
+                                .refusedByFrame = stats.refusedByFrame,
+                                .refusedByHeap = stats.refusedByHeap,
+                                .refusedByThread = stats.refusedByThread});
   }
   for (const Segment& segment : state.region.Segments()) {
     report.arenas.push_back({.name = segment.Name(),

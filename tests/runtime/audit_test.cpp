@@ -75,7 +75,21 @@ INSTANTIATE_TEST_SUITE_P(
                              AuditVerdict::Fail, "4 validation messages"},
                       Defect{"RefusedFallback",
                              [](AuditReport& r) { r.fallbacks.push_back({.name = "bus", .refused = 5}); },
-                             AuditVerdict::Fail, "fallback 'bus' refused 5"},
+                             AuditVerdict::Fail, "fallback 'bus' refused 5 requests; raise its budget"},
+                      Defect{
+                          "RefusalByCause",
+                          [](AuditReport& r) {
+                            r.fallbacks.push_back({.name = "bus",
+                                                   .budgetBytes = 4096,
+                                                   .countPerFrameMax = 8,
+                                                   .refused = 6,
+                                                   .refusedByBudget = 2,
+                                                   .refusedByFrame = 1,
+                                                   .refusedByThread = 3});
+                          },
+                          AuditVerdict::Fail,
+                          "fallback 'bus' refused 6 requests (2 beyond its budget of 4096 B, 1 beyond its 8 "
+                          "a frame, 3 on a thread that does not own it); raise"},
                       Defect{"DeferredRejected",
                              [](AuditReport& r) { r.deferred.push_back({.name = "gpu", .rejected = 2}); },
                              AuditVerdict::Fail, "deferred queue 'gpu' rejected 2 records"},
@@ -207,8 +221,6 @@ TEST(Audit, JsonHasEveryFieldOfTheAudit) {
   AuditReport report = GoodReport();
   report.gate.uncoveredModules.push_back({.path = "/lib/x.so", .reason = "DEEPBIND"});
   report.devices.push_back({.name = "llvm\xffpipe", .type = "cpu", .driver = "Mesa", .apiVersion = "1.3"});
-  report.fallbacks.push_back(
-      {.name = "event_bus", .owner = "events", .budgetBytes = 4096, .allocations = 1, .peakBytes = 10});
   report.tasks = {.workers = 3, .capacity = 4096, .queuedPeak = 7, .ran = 90, .rejected = 1};
   report.deferred.push_back({.name = "deferred", .capacity = 64, .peak = 5, .retired = 11});
   report.budgets.push_back({.name = "host",
@@ -228,6 +240,19 @@ TEST(Audit, JsonHasEveryFieldOfTheAudit) {
   report.runtimeOverheadUs = {.p50 = 0.25, .p99 = 0.5, .p999 = 1, .max = 2};
   PlantHitches(report);
   Judge(report);
+  report.fallbacks.push_back({.name = "event_bus",
+                              .owner = "events",
+                              .budgetBytes = 4096,
+                              .countPerFrameMax = 8,
+                              .allocations = 31,
+                              .allocationsInWorstFrame = 7,
+                              .bytes = 6,
+                              .peakBytes = 10,
+                              .refused = 10,
+                              .refusedByBudget = 4,
+                              .refusedByFrame = 3,
+                              .refusedByHeap = 2,
+                              .refusedByThread = 1});  // not judged
   const nlohmann::json json = nlohmann::json::parse(ToJson(report));
   EXPECT_EQ(json["gate"]["state"], "ARMED");
   EXPECT_EQ(json["gate"]["selftest"], "20 of 20 forms seen");
@@ -256,8 +281,19 @@ TEST(Audit, JsonHasEveryFieldOfTheAudit) {
   EXPECT_EQ(json["budgets"][1]["hard_bytes"], 20);
   EXPECT_EQ(json["budgets"][1]["refused"], 4);
   EXPECT_TRUE(json["budgets"][1]["throttled"].get<bool>());
-  EXPECT_EQ(json["fallbacks"][0]["name"], "event_bus");
-  EXPECT_EQ(json["fallbacks"][0]["peak_bytes"], 10);
+  EXPECT_EQ(json["fallbacks"][0], nlohmann::json({{"name", "event_bus"},
+                                                  {"owner", "events"},
+                                                  {"budget_bytes", 4096},
+                                                  {"count_per_frame_max", 8},
+                                                  {"allocations", 31},
+                                                  {"allocations_in_worst_frame", 7},
+                                                  {"bytes", 6},
+                                                  {"peak_bytes", 10},
+                                                  {"refused", 10},
+                                                  {"refused_by_budget", 4},
+                                                  {"refused_by_frame", 3},
+                                                  {"refused_by_heap", 2},
+                                                  {"refused_by_thread", 1}}));
   EXPECT_EQ(json["arenas"][0]["reserved_bytes"], 3);
   EXPECT_EQ(json["arenas"][0]["committed_bytes"], 2);
   EXPECT_EQ(json["arenas"][0]["peak_bytes"], 1);
@@ -304,6 +340,16 @@ TEST(Audit, TextNamesVerdictAndReasons) {
                             .throttles = 2,
                             .isThrottled = true});
   report.frameThreads.minorFaults = 7;
+  report.fallbacks.push_back({.name = "bus",
+                              .owner = "events",
+                              .budgetBytes = 4096,
+                              .countPerFrameMax = 8,
+                              .allocations = 31,
+                              .allocationsInWorstFrame = 7,
+                              .peakBytes = 1024,
+                              .refused = 2,
+                              .refusedByFrame = 2});
+  report.fallbacks.push_back({.name = "free", .owner = "us"});
   PlantHitches(report);
   Judge(report);
   char text[8192] = {};
@@ -319,6 +365,12 @@ TEST(Audit, TextNamesVerdictAndReasons) {
   EXPECT_THAT(text, HasSubstr("90 ran on 3 workers, peak 7 of 64 queued"));
   EXPECT_THAT(text, HasSubstr("deferred     peak 5 of 64 records, 11 retired, 0 lost"));
   EXPECT_THAT(text, HasSubstr("hard none, 4 refused, throttled 2 times, and now"));
+  EXPECT_THAT(text,
+              HasSubstr("bus (events): 31 allocations, peak 1024 B of 4096 B, 7 in the worst frame of 8, "
+                        "2 refused (2 beyond its 8 a frame)\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("free (us): 0 allocations, peak 0 B of 0 B, 0 in the worst frame of no limit, 0 refused\n"));
 }
 
 }  // namespace

@@ -356,6 +356,43 @@ TEST(Runtime, T_EmptyFramesPassTheAudit) {
   EXPECT_EQ(report.fallbacks[0].name, "event_bus");
 }
 
+TEST(Runtime, R6_TheAuditTellsEachFallbacksLimitsUsesAndRefusals) {
+  const RuntimePtr runtime = Runtime::Create(Small()).Value();
+  FallbackSite* const site = runtime->Fallbacks().Register("scripts", "lua", 1000, 3).Value();
+  ASSERT_TRUE(runtime->SealSetup());
+  RunFrames(*runtime, 12);
+  FrameContext* const frame = runtime->Frames().Begin().Value();
+  void* const kept = site->TryAllocate(600);
+  void* const given = site->TryAllocate(300);
+  void* const tooLarge = site->TryAllocate(101);  // beyond the budget
+  site->Free(given);
+  void* const third = site->TryAllocate(100);
+  void* const fourth = site->TryAllocate(1);  // beyond the count
+  runtime->Frames().End(frame->completionValue);
+  EXPECT_EQ(tooLarge, nullptr);
+  EXPECT_EQ(fourth, nullptr);
+  AuditReport report = runtime->BuildAudit();
+  ASSERT_EQ(report.fallbacks.size(), 2u);
+  const AuditFallback& seen = report.fallbacks[1];
+  EXPECT_EQ(seen.name, "scripts");
+  EXPECT_EQ(seen.owner, "lua");
+  EXPECT_EQ(seen.budgetBytes, 1000u);
+  EXPECT_EQ(seen.countPerFrameMax, 3u);
+  EXPECT_EQ(seen.allocations, 3u);
+  EXPECT_EQ(seen.allocationsInWorstFrame, 3u);
+  EXPECT_EQ(seen.bytes, 700u);
+  EXPECT_EQ(seen.peakBytes, 900u);
+  EXPECT_EQ(seen.refused, 2u);
+  EXPECT_EQ(seen.refusedByBudget, 1u);
+  EXPECT_EQ(seen.refusedByFrame, 1u);
+  EXPECT_EQ(seen.refusedByHeap + seen.refusedByThread, 0u);
+  EXPECT_THAT(report.reasons, ::testing::Contains(HasSubstr(
+                                  "fallback 'scripts' refused 2 requests (1 beyond its budget of 1000 B, "
+                                  "1 beyond its 3 a frame)")));
+  site->Free(kept);
+  site->Free(third);
+}
+
 TEST(Runtime, T_WithTheWitnessOffTheAuditIsIncomplete) {
   RuntimeOptions options = Small();
   options.kernelWitness = false;

@@ -115,9 +115,16 @@ struct AuditFallback {
   std::string name{};
   std::string owner{};
   std::uint64_t budgetBytes = 0;
-  std::uint64_t allocations = 0;
+  std::uint64_t countPerFrameMax = 0;  // 0: no limit
+  std::uint64_t allocations = 0;       // served
+  std::uint64_t allocationsInWorstFrame = 0;
+  std::uint64_t bytes = 0;  // live, as requested
   std::uint64_t peakBytes = 0;
-  std::uint64_t refused = 0;
+  std::uint64_t refused = 0;  // the sum of the next four
+  std::uint64_t refusedByBudget = 0;
+  std::uint64_t refusedByFrame = 0;  // beyond countPerFrameMax
+  std::uint64_t refusedByHeap = 0;   // the Fallback segment is full
+  std::uint64_t refusedByThread = 0;
 };
 
 struct AuditArena {
