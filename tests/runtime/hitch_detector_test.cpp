@@ -258,6 +258,22 @@ TEST_F(HitchesOfARuntime, FromABudget) {
     ExpectLast(HitchCause::Budget);  // otherwise the machine took a page away in this very frame
 }
 
+// The evidence is there in any case; a page that the machine takes away in this very frame would outrank it.
+TEST_F(HitchesOfARuntime, Bb_FromTasksThatABudgetPutsOff) {
+  const auto run = [this](std::uint64_t costMax) {
+    Run([this, costMax](FrameContext& frame) {
+      for (int i = 0; i < 2; ++i) ASSERT_TRUE(runtime_->Tasks().Submit([] { Spin(); }, {.cost = 10}));
+      static_cast<void>(runtime_->Tasks().ExecuteParallel(frame, {.costMax = costMax}));
+    });
+    return runtime_->Audit().Hitches().Last().evidence;
+  };
+  constexpr unsigned kBudget = 1u << static_cast<unsigned>(HitchCause::Budget);
+  const auto evidence = run(15);
+  EXPECT_EQ(evidence & kBudget, kBudget);
+  if (evidence == kBudget) ExpectLast(HitchCause::Budget);
+  EXPECT_EQ(run(1000) & kBudget, 0u) << "all of it ran";
+}
+
 TEST_F(HitchesOfARuntime, FromAFault) {
   if (testing::kIsSanitized) GTEST_SKIP() << "the sanitizer's shadow memory faults in on the same thread";
   std::byte* const page = arenas::ReserveAddressSpace(arenas::PageSize(), arenas::PageSize()).Value();

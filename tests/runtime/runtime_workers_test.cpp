@@ -37,7 +37,7 @@ RuntimeOptions Small(std::uint32_t workers, GatePolicy policy = GatePolicy::Trap
 
 // A task per worker, each of which waits for all: so every worker has exactly one.
 template <class Body>
-void OnEveryWorker(Runtime& runtime, const FrameContext& frame, const Body& body) {
+void OnEveryWorker(Runtime& runtime, FrameContext& frame, const Body& body) {
   struct Shared {
     const Body& body;
     std::uint32_t count;
@@ -477,6 +477,41 @@ TEST(RuntimeBudgets, Bb_TasksTakeTheirThrottleFromABudget) {
   EXPECT_EQ(budget.throttlePercent, 85u);
   EXPECT_EQ(budget.resumePercent, 75u);
   EXPECT_EQ(budget.costMax, kNoTaskLimit);
+}
+
+TEST(RuntimeBudgets, Bb_WhatATaskBudgetPutsOffIsTheFramesDeferral) {
+  const RuntimePtr runtime = Runtime::Create(Small(0)).Value();
+  ASSERT_TRUE(runtime->SealSetup());
+  FrameContext* const frame = runtime->Frames().Begin().Value();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(runtime->Tasks().Submit([] {}, {.cost = 10}));
+  static_cast<void>(runtime->Tasks().ExecuteParallel(*frame, {.costMax = 25}));
+  EXPECT_EQ(frame->budgetDeferrals, 3u);
+  static_cast<void>(runtime->Tasks().ExecuteParallel(*frame, {.costMax = 25}));
+  EXPECT_EQ(frame->budgetDeferrals, 4u);
+  static_cast<void>(runtime->Tasks().ExecuteParallel(*frame, {.costMax = 25}));
+  EXPECT_EQ(frame->budgetDeferrals, 4u) << "nothing is left";
+  runtime->Frames().End(frame->completionValue);
+}
+
+// A and B take more together than the throttle allows. Whoever has A waits for C, so the other worker meets B
+// while A runs: B is put off.
+TEST(RuntimeBudgets, Bb_AWaitForTheThrottleIsTheFramesDeferral) {
+  const RuntimePtr runtime = Runtime::Create(Small(1)).Value();
+  ASSERT_TRUE(runtime->SealSetup());
+  FrameContext* const frame = runtime->Frames().Begin().Value();
+  std::atomic<bool> hasCEnded{false};
+  ASSERT_TRUE(runtime->Tasks().Submit(
+      [&hasCEnded] {
+        while (!hasCEnded) std::this_thread::yield();
+      },
+      {.bytes = 80}));
+  ASSERT_TRUE(runtime->Tasks().Submit([] {}, {.bytes = 80}));
+  ASSERT_TRUE(runtime->Tasks().Submit([&hasCEnded] { hasCEnded = true; }));
+  const TaskReport report = runtime->Tasks().ExecuteParallel(*frame, {.bytesSoft = 100});
+  EXPECT_EQ(report.ran, 3u);
+  EXPECT_EQ(report.throttled, 1u);
+  EXPECT_EQ(frame->budgetDeferrals, 1u);
+  runtime->Frames().End(frame->completionValue);
 }
 
 }  // namespace

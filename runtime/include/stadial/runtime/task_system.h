@@ -103,10 +103,13 @@ class TaskSystem {
   [[nodiscard]] bool NextWave() noexcept STADIAL_NONALLOCATING;
 
   // Runs what is queued, within the budget, with the lanes of the frame: lane i for worker i, so there must
-  // be as many as workers (asserted).
-  TaskReport ExecuteParallel(const FrameContext& frame,
+  // be as many as workers (asserted). What the budget leaves for a later call, and waits for the throttle,
+  // are the frame's budgetDeferrals.
+  TaskReport ExecuteParallel(FrameContext& frame,
                              const TaskBudget& budget = {}) noexcept STADIAL_NONALLOCATING {
-    return ExecuteParallel(budget, frame.lanes);
+    const TaskReport report = ExecuteParallel(budget, frame.lanes);
+    frame.budgetDeferrals += report.deferred + report.throttled;
+    return report;
   }
   // `lanes` may be null: TaskContext::Lane then asserts.
   TaskReport ExecuteParallel(const TaskBudget& budget = {},
