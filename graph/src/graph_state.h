@@ -2,11 +2,13 @@
 // thousand, and a pass should read what it needs and nothing else).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
 #include "stadial/arenas/effects.h"
 #include "stadial/graph/cleanup_stack.h"
+#include "stadial/graph/lifetime_packing.h"
 #include "stadial/graph/render_graph.h"
 #include "stadial/runtime/dependency_order.h"
 #include "stadial/runtime/event_bus.h"
@@ -89,6 +91,12 @@ struct Scratch {
   std::span<std::uint32_t> visitIndex;  // only for graphs with cycles
   std::span<std::uint32_t> component;
   std::span<std::uint32_t> componentStack;
+  // Transients of the live nodes; nothing in a graph without any.
+  std::span<std::uint32_t> transientNodes;    // the nodes that have some
+  std::span<LifetimeItem> transients;         // by memory class, in order of the nodes
+  std::span<std::uint64_t> transientOffsets;  // alike
+  std::span<std::uint32_t> outputLast;        // by graph output: when it is last read
+  std::span<std::byte> packing;               // of PackLifetimes
 };
 
 // The sorted edges, as dependency_order.h asks for them: a node depends on its producers.
@@ -98,6 +106,16 @@ struct IncomingEdges {
   std::uint32_t EdgeBegin(std::uint32_t node) const noexcept { return scratch.edgeBegin[node]; }
   std::uint32_t EdgeEnd(std::uint32_t node) const noexcept { return scratch.edgeBegin[node + 1]; }
   std::uint32_t DependencyOf(std::uint32_t edge) const noexcept { return scratch.edges[edge].producer; }
+};
+
+// Where the transients of a class stand in the tables, and what they share.
+struct TransientAnalysis {
+  std::uint32_t count = 0;    // of live nodes
+  std::uint32_t classes = 0;  // that have any
+  std::array<PlanMemoryClass, kMemoryClassesMax> byClass{};
+  std::uint64_t totalBytes = 0;
+  std::uint64_t boundBytes = 0;
+  std::uint64_t unaliasedBytes = 0;
 };
 
 // What an analysis found out.
@@ -111,16 +129,19 @@ struct Analysis {
   std::uint32_t accessesMissing = 0;  // more accesses or nodes than Setup has seen: as many, and no barriers
   bool isAcyclic = false;
   SyncPlan sync;  // in the tables of GraphState::sync
+  TransientAnalysis transients;
 };
 
 // One pass over what the nodes say of themselves.
 struct NodeSurvey {
   ResourceEstimate sum;
-  std::uint64_t transientBytes = 0;
   std::size_t declaredEvents = 0;
   std::uint32_t undeclaredNodes = 0;
   std::uint64_t replayPeriod = 1;  // 0: a node gave 0; capped far above any limit
 };
+
+// A transient that can be packed, of a node with that layout.
+bool IsSound(const TransientRequirement& transient, const SlotLayout& layout) noexcept;
 
 struct ExecuteEntry {
   void (*function)(NodeInstance& node, graph::ExecuteContext& ctx) STADIAL_NONALLOCATING;
@@ -158,6 +179,10 @@ struct GraphState {
   void ForEachAccess(Visit&& visit) const;
   template <class Conflict>
   std::uint32_t CollectAccesses(Conflict&& conflict) const;
+  // plan_transients.cpp
+  Result<void> CarveTransients();
+  Result<void> PackTransients(Analysis& analysis) const;
+  void FillTransients(CompiledPlan& built, arenas::Arena& memory, const Analysis& analysis) const;
   // validate.cpp
   ValidationReport Validate(const Analysis& analysis) const;
   // plan_builder.cpp

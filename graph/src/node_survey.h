@@ -30,7 +30,6 @@ NodeSurvey GraphState::SurveyNodes(Visit&& visit) const {
     if (!stated.IsDeclared()) ++survey.undeclaredNodes;
     survey.declaredEvents +=
         stated.eventsPerFrame == 0 ? options.events.eventsPerNode : stated.eventsPerFrame;
-    survey.transientBytes += BytesOf(stated.transients);
     survey.sum += instance.GetResourceEstimate();
     combine(period);
     visit(node, stated, instance.GetDescriptorRequirements(), period);

@@ -51,7 +51,9 @@ PlanBudget GraphState::CalculateBudget(const Analysis& analysis, const NodeSurve
   budget.secondaryCommandBuffers = survey.sum.secondaryCommandBuffers * budget.copies;
   budget.commandBytes = survey.sum.commandBytes * budget.copies;
   budget.stagingBytes = survey.sum.stagingBytes * budget.framesInFlight;
-  budget.transientBytes = survey.transientBytes;
+  budget.transientBytes = analysis.transients.totalBytes;
+  budget.transientBoundBytes = analysis.transients.boundBytes;
+  budget.transientUnaliasedBytes = analysis.transients.unaliasedBytes;
   budget.resourceBytes = resources.LiveBytes();
   budget.deviceBytes = survey.sum.deviceBytes + budget.resourceBytes;
   return budget;
@@ -59,7 +61,9 @@ PlanBudget GraphState::CalculateBudget(const Analysis& analysis, const NodeSurve
 
 Result<PlanBudget> RenderGraph::Plan() const noexcept {
   STADIAL_RETURN_IF_ERROR(state_->RequireSetUp("RenderGraph::Plan"));
-  return state_->CalculateBudget(state_->Analyze(), state_->SurveyNodes());
+  Analysis analysis = state_->Analyze();
+  STADIAL_RETURN_IF_ERROR(state_->PackTransients(analysis));
+  return state_->CalculateBudget(analysis, state_->SurveyNodes());
 }
 
 ResourceEstimate RenderGraph::GetResourceEstimate() const noexcept {
@@ -100,6 +104,8 @@ void PrintBudget(const PlanBudget& budget, std::FILE* out) {
   number("command memory", budget.commandBytes, "B");
   number("staging", budget.stagingBytes, "B");
   number("transients", budget.transientBytes, "B");
+  number("  alive at once", budget.transientBoundBytes, "B");
+  number("  unaliased", budget.transientUnaliasedBytes, "B");
   number("resources", budget.resourceBytes, "B");
   number("device memory", budget.deviceBytes, "B");
 }

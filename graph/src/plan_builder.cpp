@@ -15,7 +15,7 @@ std::size_t PlanBytes(std::size_t nodes, std::size_t inputs, std::size_t outputs
          ArenaBytes<std::uint32_t>(nodes + 1) + ArenaBytes<std::uint32_t>(analysis.cascades) +
          ArenaBytes<PlanWave>(analysis.waves) +
          ArenaBytes<std::uint32_t>(analysis.waves == 0 ? 0 : analysis.liveNodes) +
-         SyncPlanBytes(analysis.sync);
+         SyncPlanBytes(analysis.sync) + TransientPlanBytes(nodes, analysis.transients);
 }
 
 // `begin` holds the number of targets by producer; turns it into offsets and fills the targets.
@@ -112,8 +112,24 @@ CompiledPlan* GraphState::BuildPlan(arenas::Arena& memory, const Analysis& analy
   if (analysis.waves != 0) FillWaves(waves, wavePositions);
   const SyncPlan syncPlan = CopySyncPlan(memory, analysis.sync);
 
-  *built = {planGeneration + 1, order,       positionOf,   edgeBegin,      edges, outputBegin,   lifetimes,
-            bindings,           arrayValues, cascadeBegin, cascadeTargets, waves, wavePositions, syncPlan};
+  *built = {planGeneration + 1,
+            order,
+            positionOf,
+            edgeBegin,
+            edges,
+            outputBegin,
+            lifetimes,
+            bindings,
+            arrayValues,
+            cascadeBegin,
+            cascadeTargets,
+            waves,
+            wavePositions,
+            syncPlan,
+            {},
+            {},
+            {}};
+  FillTransients(*built, memory, analysis);
   return built;
 }
 
@@ -123,6 +139,7 @@ void GraphState::InstallPlan(const CompiledPlan& newPlan) {
   entryCount = static_cast<std::uint32_t>(newPlan.order.size());
   for (std::uint32_t node = 0; node < nodeCount; ++node) {
     instances[node]->slots_.inputs = newPlan.bindings.data() + inputBase[node];
+    instances[node]->transients_ = newPlan.TransientsOf(node);
     const std::uint32_t position = newPlan.positionOf[node];
     if (position != kNotInPlan) entries[position] = callbacks[node];
     nodeStates[node] = NodeState::Ready;
@@ -143,8 +160,9 @@ Result<void> RenderGraph::Compile() noexcept {
     STADIAL_RETURN_IF_ERROR(s.runtime.Phases().Transition(runtime::Phase::Compile));
   }
   STADIAL_RETURN_IF_ERROR(s.RequireSetUp("RenderGraph::Compile"));
-  const Analysis analysis = s.Analyze();
+  Analysis analysis = s.Analyze();
   STADIAL_RETURN_IF_ERROR(s.Validate(analysis).ToResult(s.options.name));
+  STADIAL_RETURN_IF_ERROR(s.PackTransients(analysis));
 
   runtime::CompileMemory& compileMemory = s.runtime.Compile();
   const std::size_t bytes =

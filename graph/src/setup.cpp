@@ -108,8 +108,10 @@ Result<void> GraphState::CarveScratch() {
       TryCarve(setupMemory, scratch.componentStack, nodes) &&
       (!HasWaves() || (TryCarve(setupMemory, scratch.wave, nodes) &&
                        TryCarve(setupMemory, workerFrames, runtime.Runner().WorkerCount())));
+  const Result<void> transients = CarveTransients();
   setupBytesUsed += setupMemory.UsedBytes() - before;
   if (!isCarved) return OutOfSetupMemory(options.name, "the tables of its analysis", setupMemory);
+  if (!transients) return transients.GetError();
   return CarveSync();
 }
 

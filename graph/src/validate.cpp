@@ -172,9 +172,24 @@ class GraphValidator {
     CheckSlotCount(node, "input", stated.inputSlotCount, s_.inputBase[node + 1] - s_.inputBase[node]);
     CheckSlotCount(node, "output", stated.outputSlotCount, s_.outputBase[node + 1] - s_.outputBase[node]);
     CheckDescriptors(node, descriptorSets, stated.descriptorSetCount);
+    CheckTransients(node, stated.transients);
     if (replayPeriod == 0) {
       faults_.Add(FaultKind::ReplayPeriod, HandleOf(node), "",
                   "'%s' gives a ReplayPeriod of 0; the least is 1", s_.NameOf(node));
+    }
+  }
+
+  void CheckTransients(std::uint32_t node, std::span<const TransientRequirement> transients) {
+    for (const TransientRequirement& transient : transients) {
+      if (IsSound(transient, s_.layouts[node])) continue;
+      faults_.Add(
+          FaultKind::TransientMismatch, HandleOf(node), "",
+          "'%s': transient '%.48s' has %llu B aligned to %llu, memory class %u and output slot %d; the "
+          "alignment must be a power of two, the class below %u, the slot one of the node's %zu or "
+          "kUsedWithinNode",
+          s_.NameOf(node), transient.debugName, static_cast<unsigned long long>(transient.sizeBytes),
+          static_cast<unsigned long long>(transient.alignment), transient.memoryClass,
+          static_cast<int>(transient.outputSlot), kMemoryClassesMax, s_.layouts[node].outputs.size());
     }
   }
 

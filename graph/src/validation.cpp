@@ -33,6 +33,8 @@ const char* ToString(FaultKind kind) noexcept {
       return "ReplayPeriod";
     case FaultKind::LayoutMismatch:
       return "LayoutMismatch";
+    case FaultKind::TransientMismatch:
+      return "TransientMismatch";
   }
   return "unknown";
 }

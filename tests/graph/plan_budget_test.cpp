@@ -72,6 +72,8 @@ TEST(PlanBudget, X3_NamesEveryCapacity) {
   EXPECT_EQ(budget.commandBytes, 6u * 64u * 1024u);
   EXPECT_EQ(budget.stagingBytes, 1000u);
   EXPECT_EQ(budget.transientBytes, 1024u);
+  EXPECT_EQ(budget.transientBoundBytes, 1024u);
+  EXPECT_EQ(budget.transientUnaliasedBytes, 1024u);
   EXPECT_EQ(budget.deviceBytes, 1024u + 8192u);
   EXPECT_EQ(budget.timelineNodes, 0u);
 

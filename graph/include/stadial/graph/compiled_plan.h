@@ -37,6 +37,15 @@ struct PlanWave {
   std::uint32_t end = 0;
 };
 
+// The memory that the transients of one class share.
+struct PlanMemoryClass {
+  std::uint32_t memoryClass = 0;
+  std::uint32_t transients = 0;
+  std::uint64_t totalBytes = 0;      // offsets and sizes lie within
+  std::uint64_t boundBytes = 0;      // what is alive at once: no plan can need less
+  std::uint64_t unaliasedBytes = 0;  // each for itself
+};
+
 struct CompiledPlan {
   std::uint64_t generation = 0;                // 1 for the first plan of the graph
   std::span<const NodeHandle> order;           // executed nodes, producers before consumers
@@ -58,10 +67,18 @@ struct CompiledPlan {
   // Barriers, queues and semaphores by position. A resource is named by the output that it first comes from:
   // outputBegin[node] + slot.
   SyncPlan sync;
+  // Transients of the executed nodes, and the memory classes they stand in; both empty where no node has any.
+  std::span<const std::uint32_t> transientBegin;  // by node, one more than nodes: its own are
+  std::span<const PlanTransient> transients;      //   transients[transientBegin[n] .. transientBegin[n + 1])
+  std::span<const PlanMemoryClass> memoryClasses;
 
   std::uint32_t NodeCount() const noexcept { return static_cast<std::uint32_t>(positionOf.size()); }
   std::span<const PlanEdge> EdgesInto(std::uint32_t node) const noexcept {
     return edges.subspan(edgeBegin[node], edgeBegin[node + 1] - edgeBegin[node]);
+  }
+  std::span<const PlanTransient> TransientsOf(std::uint32_t node) const noexcept {
+    if (transientBegin.empty()) return {};
+    return transients.subspan(transientBegin[node], transientBegin[node + 1] - transientBegin[node]);
   }
   OutputLifetime LifetimeOf(std::uint32_t node, std::uint32_t outputSlot) const noexcept {
     return lifetimes[outputBegin[node] + outputSlot];

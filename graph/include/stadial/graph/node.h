@@ -176,6 +176,9 @@ class NodeInstance : public IDescriptorRequirements {
   NodeHandle Handle() const noexcept { return handle_; }
   // Pointers to this node's slot values; rebound at each graph compile.
   const SlotPointers& GetSlotPointers() const noexcept { return slots_; }
+  // Where this node's transients lie, in the order of its requirements; given anew at each graph compile.
+  // Empty before the first one, and for a culled node.
+  std::span<const PlanTransient> Transients() const noexcept { return transients_; }
 
  private:
   friend class RenderGraph;
@@ -183,6 +186,7 @@ class NodeInstance : public IDescriptorRequirements {
   const char* name_ = "";
   NodeHandle handle_;
   SlotPointers slots_;
+  std::span<const PlanTransient> transients_;
 };
 
 // A typed view of the slots for Compile; inputs and outputs used here need SlotRole::Compile.

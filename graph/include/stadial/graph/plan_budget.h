@@ -45,9 +45,11 @@ struct PlanBudget {
   std::uint32_t secondaryCommandBuffers = 0;                      // all copies
   std::uint64_t commandBytes = 0;                                 // all copies
   std::uint64_t stagingBytes = 0;                                 // all frames in flight
-  std::uint64_t transientBytes = 0;                               // one frame, not aliased
+  std::uint64_t transientBytes = 0;                               // one frame, aliased
+  std::uint64_t transientBoundBytes = 0;                          // what of them is alive at once
+  std::uint64_t transientUnaliasedBytes = 0;                      // each for itself
   std::uint64_t resourceBytes = 0;                                // live handles: size × copies
-  std::uint64_t deviceBytes = 0;  // nodes' estimates, transients included, and resources
+  std::uint64_t deviceBytes = 0;  // nodes' estimates, transients unaliased, and resources
 };
 
 // One line per item, for people. Not inside a frame: stdio may allocate.

@@ -66,11 +66,30 @@ class IDescriptorRequirements {
   virtual std::uint32_t GetEstimatedDescriptorSetCount() const;
 };
 
-// Memory that lives between its first and its last use inside one frame.
+inline constexpr std::uint32_t kMemoryClassesMax = 32;
+inline constexpr std::uint32_t kUsedWithinNode = 0xFFFFFFFFu;
+
+// Memory that lives between its first and its last use inside one frame. Transients that are never alive at
+// once share bytes, those of one memory class only: give another class to what must not lie beside the rest
+// (images where buffers are, other memory types).
 struct TransientRequirement {
   const char* debugName = "unnamed";
   std::uint64_t sizeBytes = 0;
-  std::uint64_t alignment = 256;
+  std::uint64_t alignment = 256;  // a power of two
+  std::uint32_t memoryClass = 0;  // below kMemoryClassesMax
+  // The output that hands it on: it lives until the last reader of that output, and of what is passed on from
+  // it in place, has executed.
+  std::uint32_t outputSlot = kUsedWithinNode;
+};
+
+// Where a compile has put a transient. Alive from `first` to `last`, both inclusive: positions in the
+// execution order, or waves in a graph that executes in waves, where all of a wave run at once.
+struct PlanTransient {
+  std::uint64_t offset = 0;  // in the memory of its class
+  std::uint64_t sizeBytes = 0;
+  std::uint32_t memoryClass = 0;
+  std::uint32_t first = 0;
+  std::uint32_t last = 0;
 };
 
 // The sum of the sizes, each rounded up to its alignment; nothing aliased.

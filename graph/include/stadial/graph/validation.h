@@ -25,6 +25,7 @@ enum class FaultKind : std::uint8_t {
   DescriptorMismatch,  // a descriptor layout contradicts itself
   ReplayPeriod,        // a period of 0, or a common period beyond the limit
   LayoutMismatch,      // a node uses one image in two layouts at once
+  TransientMismatch,   // a transient's alignment, size, memory class or output slot cannot be
 };
 const char* ToString(FaultKind kind) noexcept;
 
