@@ -16,14 +16,15 @@ void Pause() noexcept {
 
 }  // namespace
 
-void ShortLock::Wait() noexcept {
+void ShortLock::Wait() noexcept STADIAL_NONALLOCATING {
   constexpr int kSpinsMax = 200;  // some microseconds: many times what the lock is held for
   for (int spins = 0;;) {
     while (taken_.load(std::memory_order_relaxed)) {
       if (++spins < kSpinsMax) {
         Pause();
       } else {
-        std::this_thread::sleep_for(std::chrono::microseconds(50));
+        STADIAL_EFFECTS_REVIEWED("a system call that only sleeps",
+                                 std::this_thread::sleep_for(std::chrono::microseconds(50)));
       }
     }
     if (try_lock()) return;

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <cstring>
 
 #include "allocation_tracker_access.h"
 #include "allocation_tracker_tables.h"
 #include "gate_counters.h"
+#include "spin_lock.h"
 #include "stadial/arenas/assert.h"
 #include "stadial/arenas/virtual_memory.h"
 #include "stadial/runtime/gate.h"
@@ -28,17 +30,7 @@ struct Listener {
   std::atomic<std::uint32_t> users{0};
 };
 constinit Listener listeners[AllocationTracker::kActiveTrackersMax];
-constinit std::atomic<std::uint32_t> listenersLocked{0};
-
-void SpinLock(std::atomic<std::uint32_t>& locked) noexcept STADIAL_NONALLOCATING {
-  while (locked.exchange(1, std::memory_order_acquire) != 0) {
-    for (int spin = 0; locked.load(std::memory_order_relaxed) != 0; ++spin) {
-      // The holder may have been preempted.
-      if (spin > 1000) STADIAL_EFFECTS_REVIEWED("a system call that only schedules", sched_yield());
-    }
-  }
-}
-void SpinUnlock(std::atomic<std::uint32_t>& locked) noexcept { locked.store(0, std::memory_order_release); }
+constinit SpinLock listenersLock;
 
 // The tracker whose plant the calling thread is making: the others must not see it.
 constinit thread_local const AllocationTracker* plantingFor = nullptr;
@@ -52,11 +44,6 @@ Phase CurrentPhase() noexcept {
 }
 
 }  // namespace
-
-AllocationTracker::Lock::Lock(const AllocationTracker& tracker) noexcept : locked_(tracker.locked_) {
-  SpinLock(locked_);
-}
-AllocationTracker::Lock::~Lock() noexcept { SpinUnlock(locked_); }
 
 // The gate's side of the trackers, and what fork needs.
 struct AllocationTrackerAccess {
@@ -72,10 +59,10 @@ struct AllocationTrackerAccess {
     return true;
   }
 
-  static void OnAllocation(AllocationTracker& tracker, void* block, std::size_t sizeBytes,
-                           const void* caller) noexcept {
+  static void OnAllocation(AllocationTracker& tracker, void* block, std::size_t sizeBytes, const void* caller,
+                           std::uintptr_t frame) noexcept {
     if (IsPlantOfAnother(tracker)) return;
-    const AllocationTracker::Lock lock(tracker);
+    const BiasedLock::Guard guard(tracker.lock_);
     if (!tracker.tracking_.load(std::memory_order_relaxed)) return;
     AllocationTracker::Tables& tables = *tracker.tables_;
     if (!IsTracked(tracker)) {
@@ -86,23 +73,24 @@ struct AllocationTrackerAccess {
       tables.driverBytes += sizeBytes;
     } else {
       const char* const component = detail::gateThread.component;
-      tables.Add({block, sizeBytes, component == nullptr ? kNoComponent : std::string_view(component),
-                  CurrentPhase(), caller});
+      tables.Add(block, sizeBytes,
+                 {caller, frame, arenas::PeekThreadSlot(),
+                  component == nullptr ? kNoComponent : std::string_view(component), CurrentPhase()});
     }
   }
 
   static void OnFree(AllocationTracker& tracker, const void* block) noexcept {
     if (IsPlantOfAnother(tracker)) return;
-    const AllocationTracker::Lock lock(tracker);
+    const BiasedLock::Guard guard(tracker.lock_);
     if (!tracker.tracking_.load(std::memory_order_relaxed)) return;
     const bool wasFollowed = tracker.tables_->Remove(block);
     const bool isOurs = IsTracked(tracker) && (detail::gateThread.word & detail::kGateDriverBit) == 0;
-    if (wasFollowed || isOurs) ++tracker.tables_->totals.frees;
+    if (!wasFollowed && isOurs) ++tracker.tables_->otherFrees;
   }
 
   static void OnSource(AllocationTracker& tracker, AllocationSource source, std::size_t sizeBytes,
                        bool isFree) noexcept {
-    const AllocationTracker::Lock lock(tracker);
+    const BiasedLock::Guard guard(tracker.lock_);
     if (!tracker.tracking_.load(std::memory_order_relaxed)) return;
     SourceStats& stats = tracker.tables_->sources[static_cast<std::size_t>(source)];
     ++(isFree ? stats.frees : stats.count);
@@ -123,7 +111,7 @@ struct AllocationTrackerAccess {
 
   // False when all places are taken.
   static bool Listen(AllocationTracker& tracker) noexcept {
-    SpinLock(listenersLocked);
+    listenersLock.Lock();
     const auto free =
         std::find_if(std::begin(listeners), std::end(listeners), [](const Listener& listener) noexcept {
           return listener.tracker.load(std::memory_order_relaxed) == nullptr;
@@ -133,12 +121,12 @@ struct AllocationTrackerAccess {
       free->tracker.store(&tracker, std::memory_order_seq_cst);
       detail::SetGateProcessFlag(detail::kGateTrackersActive, true);
     }
-    SpinUnlock(listenersLocked);
+    listenersLock.Unlock();
     return found;
   }
 
   static void Leave(const AllocationTracker& tracker) noexcept {
-    SpinLock(listenersLocked);
+    listenersLock.Lock();
     bool isAnyLeft = false;
     for (Listener& listener : listeners) {
       if (listener.tracker.load(std::memory_order_relaxed) == &tracker) {
@@ -148,25 +136,25 @@ struct AllocationTrackerAccess {
       isAnyLeft |= listener.tracker.load(std::memory_order_relaxed) != nullptr;
     }
     if (!isAnyLeft) detail::SetGateProcessFlag(detail::kGateTrackersActive, false);
-    SpinUnlock(listenersLocked);
+    listenersLock.Unlock();
   }
 
   // A forked child has one thread; a lock that another one held would stay locked there for ever.
   static void BeforeFork() noexcept {
-    SpinLock(listenersLocked);
+    listenersLock.Lock();
     for (Listener& listener : listeners) {
       if (AllocationTracker* const tracker = listener.tracker.load(std::memory_order_relaxed);
           tracker != nullptr)
-        SpinLock(tracker->locked_);
+        tracker->lock_.LockUnbiased();
     }
   }
   static void AfterForkInParent() noexcept {
     for (Listener& listener : listeners) {
       if (AllocationTracker* const tracker = listener.tracker.load(std::memory_order_relaxed);
           tracker != nullptr)
-        SpinUnlock(tracker->locked_);
+        tracker->lock_.UnlockUnbiased();
     }
-    SpinUnlock(listenersLocked);
+    listenersLock.Unlock();
   }
   static void AfterForkInChild() noexcept {
     for (Listener& listener : listeners) listener.users.store(0, std::memory_order_relaxed);
@@ -177,8 +165,9 @@ struct AllocationTrackerAccess {
 namespace detail {
 
 void NotifyTrackersOfAllocation(void* block, std::size_t sizeBytes, const void* caller) noexcept {
+  const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   AllocationTrackerAccess::ForEach([=](AllocationTracker& tracker) noexcept {
-    AllocationTrackerAccess::OnAllocation(tracker, block, sizeBytes, caller);
+    AllocationTrackerAccess::OnAllocation(tracker, block, sizeBytes, caller, frame);
   });
 }
 
@@ -238,7 +227,7 @@ void AllocationTracker::StartTracking() noexcept {
   if (tables_ == nullptr) return;
   RunGateSelfTest();
   {
-    const Lock lock(*this);
+    const BiasedLock::Guard guard(lock_);
     tables_->Clear();
     tables_->starter = &detail::gateThread;
     tracking_.store(true, std::memory_order_relaxed);
@@ -252,7 +241,7 @@ void AllocationTracker::StartTracking() noexcept {
     std::free(plant);
     plantingFor = nullptr;
   }
-  const Lock lock(*this);
+  const BiasedLock::Guard guard(lock_);
   for (std::size_t index = 0; index < tables_->componentCount; ++index) {
     sawPlant_ |= tables_->ComponentName(index) == kPlantComponent;
   }
@@ -261,10 +250,12 @@ void AllocationTracker::StartTracking() noexcept {
 }
 
 void AllocationTracker::StopTracking() noexcept {
+  if (tables_ == nullptr) return;
   if (listening_) AllocationTrackerAccess::Leave(*this);
   listening_ = false;
-  const Lock lock(*this);  // no recording is under way when it is false
+  const BiasedLock::Guard guard(lock_);  // no recording is under way when it is false
   tracking_.store(false, std::memory_order_relaxed);
+  tables_->origins.ForgetSites();  // so that none is added quickly
 }
 
 bool AllocationTracker::IsTracking() const noexcept { return tracking_.load(std::memory_order_relaxed); }
@@ -282,19 +273,48 @@ const char* AllocationTracker::WhyNotArmed() const noexcept {
                     : "tracking was never started, or kActiveTrackersMax trackers were active already";
 }
 
+// The walk begins at the frame of Record, whose return address is the site's.
 void AllocationTracker::Record(void* ptr, std::size_t size, std::string_view component) noexcept {
+  const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  const std::uint32_t thread = arenas::PeekThreadSlot();
+  if (lock_.TryLockBiased(thread)) [[likely]] {
+    const bool isDone = tables_->AddQuickly(
+        ptr, size, {__builtin_return_address(0), frame, thread, component, CurrentPhase()});
+    lock_.UnlockBiased(thread);
+    if (isDone) [[likely]]
+      return;
+  }
+  RecordSlowly(ptr, size, component, frame);  // no call but this: registers would have to be saved for it
+}
+
+void AllocationTracker::RecordSlowly(void* ptr, std::size_t size, std::string_view component,
+                                     std::uintptr_t frame) noexcept {
   if (!IsTracking()) return;
-  const Lock lock(*this);
-  if (tracking_.load(std::memory_order_relaxed))
-    tables_->Add({ptr, size, component, CurrentPhase(), __builtin_return_address(0)});
+  detail::FrameLink link;
+  std::memcpy(&link, reinterpret_cast<const void*>(frame), sizeof link);
+  const BiasedLock::Guard guard(lock_);
+  if (tracking_.load(std::memory_order_relaxed)) {
+    tables_->Add(ptr, size,
+                 {reinterpret_cast<const void*>(link.returnAddress), frame, arenas::PeekThreadSlot(),
+                  component, CurrentPhase()});
+  }
 }
 
 void AllocationTracker::RecordFree(void* ptr) noexcept {
+  const std::uint32_t thread = arenas::PeekThreadSlot();
+  if (lock_.TryLockBiased(thread)) [[likely]] {
+    const bool isDone = tracking_.load(std::memory_order_relaxed) && tables_->RemoveQuickly(ptr);
+    lock_.UnlockBiased(thread);
+    if (isDone) [[likely]]
+      return;
+  }
+  RecordFreeSlowly(ptr);
+}
+
+void AllocationTracker::RecordFreeSlowly(void* ptr) noexcept {
   if (ptr == nullptr || !IsTracking()) return;
-  const Lock lock(*this);
-  if (!tracking_.load(std::memory_order_relaxed)) return;
-  tables_->Remove(ptr);
-  ++tables_->totals.frees;
+  const BiasedLock::Guard guard(lock_);
+  if (tracking_.load(std::memory_order_relaxed) && !tables_->Remove(ptr)) ++tables_->otherFrees;
 }
 
 }  // namespace stadial::runtime

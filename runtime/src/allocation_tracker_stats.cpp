@@ -4,7 +4,6 @@
 #include "allocation_tracker_tables.h"
 #include "gate_stack.h"
 #include "gate_text.h"
-#include "stadial/runtime/clock.h"
 
 namespace stadial::runtime {
 namespace {
@@ -52,29 +51,28 @@ std::uint64_t ComponentTable::operator[](std::string_view name) const noexcept {
 
 AllocationSnapshot AllocationTracker::Snapshot() const noexcept {
   if (tables_ == nullptr) return {};
-  const Lock lock(*this);
-  AllocationSnapshot snapshot = tables_->totals;
-  snapshot.timeNs = NowNs();
-  return snapshot;
+  const BiasedLock::Guard guard(lock_);
+  return tables_->Totals();
 }
 
 AllocationTracker::Allocations AllocationTracker::GetAllocations() const noexcept {
   if (tables_ == nullptr) return {};
-  const Lock lock(*this);
-  const AllocationSnapshot& totals = tables_->totals;
+  const BiasedLock::Guard guard(lock_);
+  const AllocationSnapshot totals = tables_->Totals();
   return {totals.count, totals.totalBytes, totals.frees, totals.liveCount, totals.liveBytes};
 }
 
 AllocationTracker::Stats AllocationTracker::GetStats() const noexcept {
   Stats stats;
   if (tables_ == nullptr) return stats;
-  const Lock lock(*this);
+  const BiasedLock::Guard guard(lock_);
+  const AllocationSnapshot totals = tables_->Totals();
   const Tables& tables = *tables_;
-  stats.count = tables.totals.count;
-  stats.totalBytes = tables.totals.totalBytes;
-  stats.frees = tables.totals.frees;
-  stats.liveCount = tables.totals.liveCount;
-  stats.liveBytes = tables.totals.liveBytes;
+  stats.count = totals.count;
+  stats.totalBytes = totals.totalBytes;
+  stats.frees = totals.frees;
+  stats.liveCount = totals.liveCount;
+  stats.liveBytes = totals.liveBytes;
   for (std::size_t index = 0; index <= kTrackedComponentsMax; ++index) {
     const Tables::Component& component = tables.components[index];
     if (component.count == 0) continue;
@@ -90,11 +88,11 @@ AllocationTracker::Stats AllocationTracker::GetStats() const noexcept {
   std::ranges::copy(tables.countByPhase, stats.countByPhase.begin());
   std::ranges::copy(tables.bytesByPhase, stats.bytesByPhase.begin());
   std::ranges::copy(tables.sources, stats.bySource.begin());
-  stats.largest = tables.Describe(tables.largest);
+  stats.largest = tables.largest;
   stats.largestAllocation = stats.largest.component;
   stats.largestSize = stats.largest.size;
   stats.largestSite = stats.largest.stack.depth > 0 ? stats.largest.stack.frames[0] : nullptr;
-  stats.first = tables.Describe(tables.first);
+  stats.first = tables.first;
   stats.driverCount = tables.driverCount;
   stats.driverBytes = tables.driverBytes;
   stats.otherThreadsCount = tables.otherCount;
@@ -105,12 +103,13 @@ AllocationTracker::Stats AllocationTracker::GetStats() const noexcept {
 
 std::size_t AllocationTracker::CopyLive(TrackedAllocation* out, std::size_t capacity) const noexcept {
   if (tables_ == nullptr) return 0;
-  const Lock lock(*this);
+  const BiasedLock::Guard guard(lock_);
   std::size_t copied = 0;
-  for (const Tables::Record& record : tables_->records) {
-    if (copied == capacity) break;
-    if (record.ptr != nullptr) out[copied++] = tables_->Describe(record);
-  }
+  tables_->blocks.ForEach([&](const TrackedBlocks::Block& block) noexcept {
+    if (copied == capacity) return false;
+    out[copied++] = tables_->Describe(block);
+    return true;
+  });
   return copied;
 }
 

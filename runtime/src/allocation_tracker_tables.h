@@ -1,28 +1,21 @@
-// What an AllocationTracker remembers: totals, components, and the live blocks, in one piece of reserved
-// memory. Private to the runtime. Nothing here locks: the tracker does.
+// What an AllocationTracker remembers: totals, components, origins and the live blocks, in one piece of
+// reserved memory. An allocation and a free count in their origin alone; totals and components hear of it
+// when somebody asks (Totals). Private to the runtime. Nothing here locks: the tracker does.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string_view>
 
+#include "gate_counters.h"
 #include "stadial/arenas/effects.h"
 #include "stadial/runtime/allocation_tracker.h"
+#include "tracked_blocks.h"
+#include "tracked_origins.h"
 
 namespace stadial::runtime {
 
 struct AllocationTracker::Tables {
-  struct Record {
-    const void* ptr;  // null: free
-    std::uint64_t size;
-    std::uint64_t timeNs;
-    std::uint16_t component;
-    Phase phase;
-    std::uint8_t depth;
-    std::uint32_t nextFree;  // index + 1 of the next free record; 0: none
-    const void* frames[kTrackedStackDepthMax];
-  };
   struct Component {
     char name[kTrackedComponentNameBytesMax];
     std::uint64_t count;
@@ -32,26 +25,46 @@ struct AllocationTracker::Tables {
     std::uint64_t countByPhase[kTrackedPhases];
     std::uint64_t bytesByPhase[kTrackedPhases];
   };
-  // One allocation, as the gate or Record tells it.
-  struct Seen {
-    void* ptr;
-    std::size_t size;
-    std::string_view component;
-    Phase phase;
-    const void* caller;
-  };
 
-  // Bytes that the tables take for this many records (a power of two).
-  static std::size_t BytesFor(std::size_t recordsMax) noexcept;
-  // Places the tables at the start of zeroed `memory` of BytesFor(recordsMax) bytes.
-  static Tables* Place(std::byte* memory, std::size_t recordsMax) noexcept;
+  // Bytes that the tables take for this many blocks (a power of two).
+  static std::size_t BytesFor(std::size_t blocksMax) noexcept;
+  // Places the tables at the start of zeroed `memory` of BytesFor(blocksMax) bytes.
+  static Tables* Place(std::byte* memory, std::size_t blocksMax) noexcept;
 
   void Clear() noexcept;
-  void Add(const Seen& seen) noexcept;
-  // True when the block was followed.
-  bool Remove(const void* ptr) noexcept;
   std::string_view ComponentName(std::size_t index) const noexcept { return components[index].name; }
-  TrackedAllocation Describe(const Record& record) const noexcept;
+  TrackedAllocation Describe(const TrackedBlocks::Block& block) const noexcept;
+  // Brings totals and components up to date, and returns the totals.
+  AllocationSnapshot Totals() noexcept STADIAL_NONALLOCATING;
+
+  // The two that a program waits for. The quick forms do what is usual, or nothing and return false.
+  [[gnu::always_inline]] bool AddQuickly(const void* ptr, std::size_t sizeBytes,
+                                         const AllocationSite& site) noexcept {
+    const TrackedOrigins::Recent& recent = origins.RecentOf(site);
+    if (!recent.Is(site) || sizeBytes > largest.size) [[unlikely]]
+      return false;
+    if (origins[recent.origin].count % kCountPerReading == 0) [[unlikely]]
+      return false;
+    TrackedBlocks::Block* const block = blocks.InsertQuickly(ptr);
+    if (block == nullptr) [[unlikely]]
+      return false;
+    block->size = sizeBytes;
+    block->timeNs = timeNs;
+    block->origin = recent.origin;
+    origins.CountAllocation(recent.origin, sizeBytes);
+    return true;
+  }
+  void Add(const void* ptr, std::size_t sizeBytes, const AllocationSite& site) noexcept;
+  [[gnu::always_inline]] bool RemoveQuickly(const void* ptr) noexcept {
+    const TrackedBlocks::Block* const block = blocks.RemoveQuickly(
+        ptr, [this](const auto& found) noexcept { return !origins.IsLastNeed(found.origin); });
+    if (block == nullptr) [[unlikely]]
+      return false;
+    origins.CountFree(block->origin, block->size);
+    return true;
+  }
+  // False when the block was not followed.
+  bool Remove(const void* ptr) noexcept;
 
   AllocationSnapshot totals;
   std::uint64_t countByPhase[kTrackedPhases];
@@ -62,45 +75,36 @@ struct AllocationTracker::Tables {
   std::uint64_t otherCount;
   std::uint64_t otherBytes;
   std::uint64_t dropped;
-  Record largest;  // ptr null: none yet
-  Record first;
+  std::uint64_t otherFrees;   // frees of blocks that were not followed
+  TrackedAllocation largest;  // ptr null: none yet
+  TrackedAllocation first;
 
   Component components[kTrackedComponentsMax + 1];  // the last one is "(other components)"
   std::size_t componentCount;
   const void* starter;  // the thread that called StartTracking
 
-  std::span<Record> records;
-  std::span<std::uint32_t> homes;  // open addressing, linear probing: record index + 1, 0: empty
-  std::uint32_t firstFree;
+  TrackedOrigins origins;
+  TrackedBlocks blocks;
 
  private:
-  std::size_t HomeOf(const void* ptr) const noexcept;
-  // The position in `homes` that holds `ptr`; homes.size() when there is none.
-  std::size_t FindHome(const void* ptr) const noexcept;
-  void EraseHome(std::size_t at) noexcept;
+  // A reading of the clock takes longer than all the rest.
+  static constexpr std::uint64_t kCountPerReading = 256;
+
+  void CountFree(std::uint32_t origin, std::uint64_t sizeBytes) noexcept {
+    const bool isLast = origins.IsLastNeed(origin);
+    origins.CountFree(origin, sizeBytes);
+    if (isLast) Drop(origin);
+  }
+  std::uint32_t OriginOf(const AllocationSite& site) noexcept;
   std::uint16_t InternComponent(std::string_view name) noexcept;
-  void Follow(const Record& record) noexcept;
-  // The component's live blocks: one of `bytes` more, or less.
-  void AddLive(std::uint16_t component, std::uint64_t bytes) noexcept {
-    ++components[component].liveCount;
-    components[component].liveBytes += bytes;
-  }
-  void RemoveLive(std::uint16_t component, std::uint64_t bytes) noexcept {
-    --components[component].liveCount;
-    components[component].liveBytes -= bytes;
-  }
-};
+  void NoteLargest(const void* ptr, std::size_t sizeBytes, std::uint32_t origin) noexcept;
+  void ReadTime() noexcept STADIAL_NONALLOCATING;
+  // A counted block that is no longer, or never was, followed: not live, and not freed either.
+  void Forget(std::uint32_t origin, std::uint64_t sizeBytes) noexcept;
+  void SettleOrigin(std::uint32_t origin) noexcept STADIAL_NONALLOCATING;
+  void Drop(std::uint32_t origin) noexcept;
 
-// Holds the tracker's spin lock.
-class AllocationTracker::Lock {
- public:
-  explicit Lock(const AllocationTracker& tracker) noexcept STADIAL_NONALLOCATING;
-  ~Lock() noexcept STADIAL_NONALLOCATING;
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
-
- private:
-  std::atomic<std::uint32_t>& locked_;
+  std::uint64_t timeNs;  // the last reading of the clock
 };
 
 }  // namespace stadial::runtime

@@ -13,10 +13,10 @@ namespace detail {
 
 constinit thread_local GateThreadState gateThread [[gnu::tls_model("initial-exec")]];
 constinit std::atomic<std::uint32_t> gateProcessFlags{0};
+constinit std::atomic<std::uint64_t> gateFrame{kNoGateFrame};
 
 namespace {
 
-constinit std::atomic<std::uint64_t> gateFrame{kNoGateFrame};
 constinit GateTally otherThreads;  // unregistered threads while frames run; shared, so locked instructions
 constinit std::atomic<std::uint64_t> otherThreadsWord{
     PackGateWord(GatePolicy::Count, GatePolicy::Count, Phase::Frame)};
@@ -119,8 +119,6 @@ void SetGateProcessFlag(std::uint32_t flag, bool on) noexcept {
 void SetGateOtherThreads(GatePolicy allocate, GatePolicy free) noexcept {
   otherThreadsWord.store(PackGateWord(allocate, free, Phase::Frame), std::memory_order_relaxed);
 }
-
-std::uint64_t GateFrame() noexcept { return gateFrame.load(std::memory_order_relaxed); }
 
 const char* ToString(GateCall call) noexcept {
   switch (call) {

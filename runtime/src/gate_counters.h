@@ -1,6 +1,7 @@
 // Process-wide numbers of the gate. Private to the runtime.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "stadial/arenas/effects.h"
@@ -10,8 +11,9 @@ namespace stadial::runtime::detail {
 
 inline constexpr std::uint64_t kNoGateFrame = ~std::uint64_t{0};
 
+extern constinit std::atomic<std::uint64_t> gateFrame [[gnu::visibility("hidden")]];
 // The frame last announced by SetGateFrame; kNoGateFrame before the first.
-std::uint64_t GateFrame() noexcept;
+inline std::uint64_t GateFrame() noexcept { return gateFrame.load(std::memory_order_relaxed); }
 
 // Sets or clears one of kGateTrackersActive and kGateFramesRunning, and tells the gate's object.
 void SetGateProcessFlag(std::uint32_t flag, bool on) noexcept STADIAL_NONALLOCATING;

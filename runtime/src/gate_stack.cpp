@@ -9,26 +9,18 @@
 #include <algorithm>
 #include <cstring>
 
-#include "thread_registry_table.h"
-
-// Where the main thread's stack began; glibc exports it.
-extern "C" [[gnu::weak]] void* __libc_stack_end;
-
 namespace stadial::runtime::detail {
 namespace {
 
-constexpr std::uintptr_t kMainStackBytesMax = std::uintptr_t{64} << 20;
-constexpr std::uintptr_t kThreadStackBytesMax = std::uintptr_t{16} << 20;
-
-bool ReadFrame(std::uintptr_t framePointer, const StackBounds& bounds, std::uintptr_t (&frame)[2]) noexcept {
+bool ReadLink(std::uintptr_t framePointer, const StackBounds& bounds, FrameLink& link) noexcept {
   if (bounds.high != 0) {
-    if (framePointer < bounds.low || framePointer > bounds.high - sizeof frame) return false;
-    std::memcpy(frame, reinterpret_cast<const void*>(framePointer), sizeof frame);
+    if (framePointer < bounds.low || framePointer > bounds.high - sizeof link) return false;
+    std::memcpy(&link, reinterpret_cast<const void*>(framePointer), sizeof link);
     return true;
   }
-  iovec local{frame, sizeof frame};
-  iovec remote{reinterpret_cast<void*>(framePointer), sizeof frame};
-  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == static_cast<ssize_t>(sizeof frame);
+  iovec local{&link, sizeof link};
+  iovec remote{reinterpret_cast<void*>(framePointer), sizeof link};
+  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == static_cast<ssize_t>(sizeof link);
 }
 
 struct UnwindState {
@@ -78,36 +70,40 @@ StackBounds QueryCurrentStackBounds() noexcept {
   return bounds;
 }
 
-StackBounds CurrentStackBounds(std::uintptr_t framePointer) noexcept {
-  if (const GateThreadSlot* slot = gateThread.slot; slot != nullptr) {
-    if (framePointer >= slot->stackLow && framePointer < slot->stackHigh)
-      return {framePointer, slot->stackHigh};
-    return {};
+FrameWalk WalkFrameLinks(std::uintptr_t framePointer, const StackBounds& bounds, FrameLink* links,
+                         std::uint32_t framesMax) noexcept {
+  constexpr std::uintptr_t kCodeAddressMin = 4096;
+  FrameWalk walk;
+  while (walk.depth < framesMax && framePointer != 0 && framePointer % alignof(void*) == 0) {
+    FrameLink& link = links[walk.links];
+    if (!ReadLink(framePointer, bounds, link)) break;
+    ++walk.links;
+    if (link.returnAddress < kCodeAddressMin) break;
+    ++walk.depth;
+    if (link.callersFrame <= framePointer) break;  // stacks grow downwards: callers lie above
+    framePointer = link.callersFrame;
   }
-  if (&__libc_stack_end != nullptr) {
-    const auto top = reinterpret_cast<std::uintptr_t>(__libc_stack_end);
-    if (framePointer < top && top - framePointer < kMainStackBytesMax) return {framePointer, top};
-  }
-#if defined(__GLIBC__)
-  // glibc keeps a thread's descriptor at the top of its stack.
-  const auto top = static_cast<std::uintptr_t>(pthread_self());
-  if (framePointer < top && top - framePointer < kThreadStackBytesMax) return {framePointer, top};
-#endif
-  return {};
+  return walk;
+}
+
+std::uint32_t StackOfLinks(const void* caller, const FrameLink* links, std::uint32_t depth,
+                           const void** frames, std::uint32_t framesMax) noexcept {
+  const void* all[kGateStackDepthMax];
+  const std::uint32_t allDepth = std::min(depth, kGateStackDepthMax);
+  for (std::uint32_t index = 0; index < allDepth; ++index)
+    all[index] = reinterpret_cast<const void*>(links[index].returnAddress);
+  return StartAt(caller, all, allDepth, frames, framesMax);
 }
 
 std::uint32_t WalkFramePointers(std::uintptr_t framePointer, const void** frames, std::uint32_t framesMax,
                                 UnknownBounds whenUnknown) noexcept {
   const StackBounds bounds = CurrentStackBounds(framePointer);
   if (bounds.high == 0 && whenUnknown == UnknownBounds::Stop) return 0;
-  std::uint32_t depth = 0;
-  while (depth < framesMax && framePointer != 0 && framePointer % alignof(void*) == 0) {
-    std::uintptr_t frame[2];  // the caller's frame pointer, the return address
-    if (!ReadFrame(framePointer, bounds, frame) || frame[1] < 4096) break;
-    frames[depth++] = reinterpret_cast<const void*>(frame[1]);
-    if (frame[0] <= framePointer) break;  // stacks grow downwards: callers lie above
-    framePointer = frame[0];
-  }
+  FrameLink links[kGateStackDepthMax + 1];
+  const std::uint32_t depth =
+      WalkFrameLinks(framePointer, bounds, links, std::min(framesMax, kGateStackDepthMax)).depth;
+  for (std::uint32_t index = 0; index < depth; ++index)
+    frames[index] = reinterpret_cast<const void*>(links[index].returnAddress);
   return depth;
 }
 

@@ -156,6 +156,94 @@ TEST_F(AllocationTrackerTest, Aa_SourcesBesideTheHeapAreCountedApartFromAnyThrea
   EXPECT_FALSE(stats.bySource[static_cast<std::size_t>(AllocationSource::Fallback)].count != 0);
 }
 
+// The outer of two frames calls the inner one from two places; what the allocation itself sees is the same.
+[[gnu::noinline]] void RecordInside(AllocationTracker& tracker, std::uintptr_t key) {
+  tracker.Record(reinterpret_cast<void*>(key * 64), 32, "inside");
+  asm volatile("");  // no tail call
+}
+[[gnu::noinline]] void RecordFromTwoPlaces(AllocationTracker& tracker, std::uintptr_t key) {
+  if (key % 2 == 0) {
+    RecordInside(tracker, key);
+    asm volatile("nop");
+  } else {
+    RecordInside(tracker, key);
+    asm volatile("nop; nop");
+  }
+}
+
+TEST_F(AllocationTrackerTest, Aa_EachBlockHasItsOwnStackHoweverOftenItsSiteIsSeen) {
+  AllocationTracker tracker;
+  Start(tracker);
+  constexpr std::uintptr_t kBlocks = 8000;  // enough for the lock to lean to this thread
+  for (std::uintptr_t key = 1; key <= kBlocks; ++key) RecordFromTwoPlaces(tracker, key);
+  std::vector<TrackedAllocation> live;
+  {
+    const DriverCallScope untracked("test");
+    live.resize(kBlocks + 8);
+  }
+  live.resize(tracker.CopyLive(live.data(), live.size()));
+  std::erase_if(live, [](const TrackedAllocation& block) { return block.component != "inside"; });
+  ASSERT_EQ(live.size(), kBlocks);
+  const void* outer[2] = {nullptr, nullptr};
+  for (const TrackedAllocation& block : live) {
+    ASSERT_GE(block.stack.depth, 2u);
+    EXPECT_EQ(block.stack.frames[0], live[0].stack.frames[0]) << "Record is called from one place";
+    const void*& expected = outer[reinterpret_cast<std::uintptr_t>(block.ptr) / 64 % 2];
+    if (expected == nullptr) expected = block.stack.frames[1];
+    ASSERT_EQ(block.stack.frames[1], expected) << block.ptr;
+  }
+  EXPECT_NE(outer[0], outer[1]);
+}
+
+TEST_F(AllocationTrackerTest, Aa_TimesAreOfTheSnapshotsBetweenThem) {
+  AllocationTracker tracker;
+  Start(tracker);
+  std::uint64_t snapshotNs[4];
+  for (std::uintptr_t round = 0; round < 4; ++round) {
+    snapshotNs[round] = tracker.Snapshot().timeNs;
+    for (std::uintptr_t key = 1; key <= 1000; ++key)
+      tracker.Record(reinterpret_cast<void*>((round * 1000 + key) * 16), 8, "times");
+  }
+  static TrackedAllocation live[4000];
+  ASSERT_EQ(tracker.CopyLive(live, 4000), 4000u);
+  const std::uint64_t endNs = tracker.Snapshot().timeNs;
+  for (const TrackedAllocation& block : live) {
+    const std::uintptr_t round = (reinterpret_cast<std::uintptr_t>(block.ptr) / 16 - 1) / 1000;
+    EXPECT_GE(block.timeNs, snapshotNs[round]);
+    EXPECT_LE(block.timeNs, round == 3 ? endNs : snapshotNs[round + 1]);
+  }
+}
+
+// Origins are given back with their last block, and their places taken by others: far more of them than the
+// tracker has room for at once.
+TEST_F(AllocationTrackerTest, Aa_OriginsComeAndGo) {
+  AllocationTracker tracker({.liveBlocksMax = 16});
+  Start(tracker);
+  std::string names[kTrackedComponentsMax - 8];
+  {
+    const DriverCallScope untracked("test");
+    for (std::size_t index = 0; index < std::size(names); ++index)
+      names[index] = std::string(1 + index % 40, 'a') + std::to_string(index);
+  }
+  std::uint64_t count = 0;
+  for (std::uintptr_t round = 0; round < 200; ++round) {
+    for (const std::string& name : names) {
+      const std::uintptr_t key = ++count;
+      if (key > 16) tracker.RecordFree(reinterpret_cast<void*>((key - 16) * 4096));
+      const GateScope phase(GatePolicy::Allow, GatePolicy::Allow, static_cast<Phase>(key % 3), "phase");
+      tracker.Record(reinterpret_cast<void*>(key * 4096), key, name);
+    }
+  }
+  const AllocationTracker::Stats stats = tracker.GetStats();
+  EXPECT_EQ(stats.count, count);
+  EXPECT_EQ(stats.liveCount, 16u);
+  EXPECT_EQ(stats.droppedRecords, 0u);
+  for (const std::string& name : names) {
+    ASSERT_NE(stats.byComponent.Find(name), nullptr) << name;
+    EXPECT_EQ(stats.byComponent.Find(name)->count, 200u) << name;
+  }
+}
+
 TEST_F(AllocationTrackerTest, Aa_DescribesTheCallSite) {
   AllocationTracker tracker;
   Start(tracker);

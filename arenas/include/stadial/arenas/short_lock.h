@@ -5,6 +5,8 @@
 
 #include <atomic>
 
+#include "stadial/arenas/effects.h"
+
 namespace stadial::arenas {
 
 class ShortLock {
@@ -17,7 +19,7 @@ class ShortLock {
   void unlock() noexcept { taken_.store(false, std::memory_order_release); }
 
  private:
-  void Wait() noexcept;
+  void Wait() noexcept STADIAL_NONALLOCATING;
   std::atomic<bool> taken_{false};
 };
 

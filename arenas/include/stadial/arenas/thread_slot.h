@@ -14,6 +14,8 @@
 
 #include <cstdint>
 
+#include "stadial/arenas/effects.h"
+
 namespace stadial::arenas {
 
 inline constexpr std::uint32_t kThreadSlotsMax = 256;
@@ -32,13 +34,15 @@ std::uint32_t TakeThreadSlot() noexcept;
 }  // namespace detail
 
 // May be kThreadSlotUnasked.
-inline std::uint32_t PeekThreadSlot() noexcept { return detail::threadSlot; }
+inline std::uint32_t PeekThreadSlot() noexcept STADIAL_NONALLOCATING {
+  return STADIAL_EFFECTS_REVIEWED("initial-exec thread-local storage", detail::threadSlot);
+}
 
-inline std::uint32_t ThreadSlot() noexcept {
-  const std::uint32_t slot = detail::threadSlot;
+inline std::uint32_t ThreadSlot() noexcept STADIAL_NONALLOCATING {
+  const std::uint32_t slot = PeekThreadSlot();
   if (slot != kThreadSlotUnasked) [[likely]]
     return slot;
-  return detail::TakeThreadSlot();
+  return STADIAL_EFFECTS_REVIEWED("the first call of a thread", detail::TakeThreadSlot());
 }
 
 }  // namespace stadial::arenas
