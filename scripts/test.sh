@@ -20,8 +20,9 @@ A second call compiles only what has changed. Warnings are errors where the vari
 
   --quick         release only
   --preset NAME   only this build (may be repeated): release, debug, asan-ubsan, tsan, effects; or msan, the
-                  tests of the arenas alone with MemorySanitizer (needs clang 22); or windows, the arenas
-                  cross-compiled and run under wine (scripts/windows.sh), which the variable CI adds to the four
+                  tests of the arenas alone with MemorySanitizer, or rtsan, frames with RealtimeSanitizer
+                  (both need clang 22); or windows, the arenas cross-compiled and run under wine
+                  (scripts/windows.sh), which the variable CI adds to the four
   --help          this text
 
 Everything else goes to ctest. Examples:
@@ -44,7 +45,7 @@ while [[ $# -gt 0 ]]; do
       ;;
     --quick) presets+=(release) ;;
     --preset)
-      [[ $# -ge 2 ]] || die "--preset needs a name: release, debug, asan-ubsan, tsan, effects, msan or windows"
+      [[ $# -ge 2 ]] || die "--preset needs a name: release, debug, asan-ubsan, tsan, effects, msan, rtsan or windows"
       presets+=("$2")
       shift
       ;;
@@ -62,8 +63,8 @@ groups=(build run test)
 for preset in "${presets[@]}"; do
   case "$preset" in
     release | debug | asan-ubsan | tsan) ;;
-    effects | msan | windows) groups+=("$preset") ;;
-    *) die "no such preset: '$preset'; there are release, debug, asan-ubsan, tsan, effects, msan and windows" ;;
+    effects | msan | rtsan | windows) groups+=("$preset") ;;
+    *) die "no such preset: '$preset'; there are release, debug, asan-ubsan, tsan, effects, msan, rtsan and windows" ;;
   esac
 done
 

@@ -278,7 +278,7 @@ Result<void> GpuExecutor::SubmitFrame(const runtime::FrameContext& frame, bool c
 
 std::uint64_t GpuExecutor::CallbacksInFrames() const noexcept {
   const HostMemoryPhaseStats frames = STADIAL_EFFECTS_REVIEWED(
-      "a mutex that is held for a few loads",
+      "short locks that are held for a few loads",
       device_.GetInstance().Memory().Stats().byPhase[static_cast<std::size_t>(runtime::Phase::Frame)]);
   return frames.allocations + frames.reallocations;
 }

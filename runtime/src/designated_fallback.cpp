@@ -197,6 +197,7 @@ FallbackScope::FallbackScope(FallbackSite& site) noexcept
   detail::GateThread().fallback = &site;
   detail::GateThread().word |= detail::kGateFallbackBit;
   detail::GateCompilerBarrier();
+  detail::TellRealtimeSanitizer();
 }
 
 namespace detail {

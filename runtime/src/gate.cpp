@@ -12,6 +12,9 @@ namespace stadial::runtime {
 namespace detail {
 
 constinit thread_local GateThreadState gateThread [[gnu::tls_model("initial-exec")]];
+#if STADIAL_REALTIME_SANITIZER
+constinit thread_local bool isRealtime [[gnu::tls_model("initial-exec")]];
+#endif
 constinit std::atomic<std::uint32_t> gateProcessFlags{0};
 constinit std::atomic<std::uint64_t> gateFrame{kNoGateFrame};
 

@@ -6,6 +6,7 @@
 
 #include "kernel_witness_dispatch.h"
 #include "stadial/arenas/assert.h"
+#include "stadial/runtime/realtime_sanitizer.h"
 
 namespace stadial::runtime {
 namespace detail {
@@ -102,6 +103,7 @@ void VmSyscallWitness::ResetFirst() noexcept { state_->first = FirstVmSyscall{};
 std::uint64_t MinorFaults() noexcept {
 #if defined(RUSAGE_THREAD)
   rusage usage{};
+  const detail::RealtimePause pause;
   if (STADIAL_EFFECTS_REVIEWED("a system call that only reads", ::getrusage(RUSAGE_THREAD, &usage)) == 0)
     return static_cast<std::uint64_t>(usage.ru_minflt);
 #endif

@@ -5,6 +5,8 @@
 #include <cstdarg>
 #include <cstdio>
 
+#include "stadial/runtime/realtime_sanitizer.h"
+
 namespace stadial::runtime {
 
 const char* ToString(LogLevel level) noexcept {
@@ -29,6 +31,7 @@ void WriteLogToStderr(void*, LogLevel level, const char* text, std::size_t lengt
   if (length <= 0) return;
   const std::size_t bytes =
       static_cast<std::size_t>(length) < sizeof line ? static_cast<std::size_t>(length) : sizeof line - 1;
+  const detail::RealtimePause pause;
   [[maybe_unused]] const auto written =
       STADIAL_EFFECTS_REVIEWED("a system call that keeps nothing", ::write(STDERR_FILENO, line, bytes));
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "stadial/arenas/effects.h"
+#include "stadial/runtime/realtime_sanitizer.h"
 
 namespace stadial::runtime {
 
@@ -31,6 +32,7 @@ class SpinLock {
         if (tries < kTriesBeforeYield) {
           PauseProcessor();
         } else {
+          const detail::RealtimePause pause;
           STADIAL_EFFECTS_REVIEWED("a system call that only schedules", ::sched_yield());
         }
       }

@@ -8,6 +8,8 @@
 #include <unistd.h>
 #endif
 
+#include "stadial/runtime/realtime_sanitizer.h"
+
 namespace stadial::runtime {
 
 #if defined(__linux__)
@@ -20,6 +22,7 @@ void WaitOnWord(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
   until.tv_sec = static_cast<std::time_t>(deadlineNs / 1'000'000'000);
   until.tv_nsec = static_cast<long>(deadlineNs % 1'000'000'000);
   // WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, WAIT a relative one.
+  const detail::RealtimePause pause;
   STADIAL_EFFECTS_REVIEWED(
       "a system call that waits",
       static_cast<void>(::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
@@ -28,6 +31,7 @@ void WaitOnWord(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
 }
 
 void WakeWord(std::atomic<std::uint32_t>& word, std::uint32_t threads) noexcept {
+  const detail::RealtimePause pause;
   STADIAL_EFFECTS_REVIEWED("a system call that wakes",
                            static_cast<void>(::syscall(SYS_futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG,
                                                        threads, nullptr, nullptr, 0)));

@@ -22,6 +22,7 @@
 #include "stadial/arenas/fallback_heap.h"
 #include "stadial/arenas/result.h"
 #include "stadial/runtime/gate_state.h"
+#include "stadial/runtime/realtime_sanitizer.h"
 
 namespace stadial::runtime {
 
@@ -110,6 +111,7 @@ class [[nodiscard]] FallbackScope {
     detail::GateCompilerBarrier();
     detail::GateThread().word = previousWord_;
     detail::GateThread().fallback = previousSite_;
+    detail::TellRealtimeSanitizer();
   }
   FallbackScope(const FallbackScope&) = delete;
   FallbackScope& operator=(const FallbackScope&) = delete;

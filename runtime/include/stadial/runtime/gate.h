@@ -25,6 +25,7 @@
 #include "stadial/arenas/effects.h"
 #include "stadial/runtime/gate_state.h"
 #include "stadial/runtime/module_scan.h"
+#include "stadial/runtime/realtime_sanitizer.h"
 #include "stadial/runtime/thread_registry.h"
 
 namespace stadial::runtime {
@@ -47,11 +48,13 @@ class [[nodiscard]] GateScope {
     detail::GateThread().word = detail::PackGateWord(allocate, free, phase);
     detail::GateThread().component = component;
     detail::GateCompilerBarrier();
+    detail::TellRealtimeSanitizer();
   }
   ~GateScope() noexcept STADIAL_NONALLOCATING {
     detail::GateCompilerBarrier();
     detail::GateThread().word = previousWord_;
     detail::GateThread().component = previousComponent_;
+    detail::TellRealtimeSanitizer();
   }
   GateScope(const GateScope&) = delete;
   GateScope& operator=(const GateScope&) = delete;
@@ -96,12 +99,14 @@ class [[nodiscard]] DriverCallScope {
     detail::GateThread().component = entryPoint;
     detail::GateThread().driverEntryPoint = entryPoint;
     detail::GateCompilerBarrier();
+    detail::TellRealtimeSanitizer();
   }
   ~DriverCallScope() noexcept STADIAL_NONALLOCATING {
     detail::GateCompilerBarrier();
     detail::GateThread().word = previousWord_;
     detail::GateThread().component = previousComponent_;
     detail::GateThread().driverEntryPoint = previousEntryPoint_;
+    detail::TellRealtimeSanitizer();
   }
   DriverCallScope(const DriverCallScope&) = delete;
   DriverCallScope& operator=(const DriverCallScope&) = delete;
@@ -123,11 +128,13 @@ class [[nodiscard]] DriverCallbackScope {
       detail::GateThread().word = detail::GateThread().wordOutsideDriver;
     detail::GateThread().component = component;
     detail::GateCompilerBarrier();
+    detail::TellRealtimeSanitizer();
   }
   ~DriverCallbackScope() {
     detail::GateCompilerBarrier();
     detail::GateThread().word = previousWord_;
     detail::GateThread().component = previousComponent_;
+    detail::TellRealtimeSanitizer();
   }
   DriverCallbackScope(const DriverCallbackScope&) = delete;
   DriverCallbackScope& operator=(const DriverCallbackScope&) = delete;
