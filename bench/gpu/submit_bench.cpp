@@ -22,7 +22,7 @@ using runtime::NowNs;
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 
 struct FillConfig : graph::NodeConfig<FillConfig> {
-  OUTPUT_SLOT(TARGET, gpu::Buffer);
+  OUTPUT_SLOT(TARGET, gpu::Buffer, graph::Access::TransferWrite);
 };
 // The smallest frame that is one: a fill of 4 KiB.
 class FillNode final : public gpu::GpuTypedNode<FillConfig> {

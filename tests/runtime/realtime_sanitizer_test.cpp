@@ -20,7 +20,7 @@ RuntimeOptions Small(GatePolicy policy) {
   options.compileBytes = std::size_t{64} << 10;
   options.frameLaneBytes = std::size_t{64} << 10;
   options.driverBytes = std::size_t{1} << 20;
-  options.framePolicy = policy;
+  options.gate = policy;
   options.workers = 2;
   return options;
 }
