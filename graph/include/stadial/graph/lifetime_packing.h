@@ -2,9 +2,11 @@
 // never share a byte and the whole stays close to what must be alive at once. On plain arrays: no graph, no
 // nodes.
 //
-//   std::array items = {graph::LifetimeItem{.first = 0, .last = 3, .sizeBytes = 4096, .alignment = 256},
-//   ...}; std::array<std::uint64_t, items.size()> offsets; auto packed = graph::PackLifetimes(items, offsets,
-//   scratch);  // scratch: PackLifetimesBytes(items.size())
+//   std::array items = {graph::LifetimeItem{.first = 0, .last = 3, .sizeBytes = 4096, .alignment = 256}};
+//   std::array<std::uint64_t, items.size()> offsets;
+//   auto packed = graph::PackLifetimes(items, offsets, scratch);
+//
+// with PackLifetimesBytes(items.size()) left in `scratch`.
 //
 // Time is any counter: positions in an execution order, waves, frames. Both ends are inclusive, so two items
 // share time when each starts no later than the other ends.
