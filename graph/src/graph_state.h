@@ -169,6 +169,14 @@ struct GraphState {
     return std::span<const SortedEdge>(scratch.edges)
         .subspan(scratch.edgeBegin[node], scratch.edgeBegin[node + 1] - scratch.edgeBegin[node]);
   }
+  // After SortConnections: the output, counted over the whole graph, that `output` of the node is the same
+  // resource as; kNone when it is its own, also where the input it is passed on from is not connected.
+  std::uint32_t InplaceSource(std::uint32_t node, const SlotDescription& output) const {
+    if (output.inplaceInput == kNotInplace) return kNone;
+    const std::uint32_t input = inputBase[node] + static_cast<std::uint32_t>(output.inplaceInput);
+    if (scratch.inputBegin[input] == scratch.inputBegin[input + 1]) return kNone;
+    return scratch.edges[scratch.inputBegin[input]].graphOutput;
+  }
   // plan_accesses.cpp, plan_accesses.h
   SyncCapacity CountSync();
   void DeriveSync(Analysis& analysis) const;

@@ -1,6 +1,7 @@
 #include "stadial/graph/lifetime_packing.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "byte_rounding.h"
@@ -27,7 +28,7 @@ Result<Checked> Check(std::span<const LifetimeItem> items) noexcept {
                            "lifetime %zu of %zu ends at %u, before it starts at %u", i, items.size(),
                            item.last, item.first);
     }
-    if (item.alignment == 0 || (item.alignment & (item.alignment - 1)) != 0) {
+    if (!std::has_single_bit(item.alignment)) {
       return Error::Format(ErrorCode::InvalidArgument,
                            "lifetime %zu of %zu has an alignment of %llu, which is no power of two", i,
                            items.size(), static_cast<unsigned long long>(item.alignment));

@@ -19,10 +19,8 @@ void GraphState::ResolveInplace(Conflict&& conflict) const {
     if (scratch.position[node] == kNone) continue;
     const std::span<const SlotDescription> slots = layouts[node].outputs;
     for (std::uint32_t slot = 0; slot < slots.size(); ++slot) {
-      if (slots[slot].inplaceInput == kNotInplace) continue;
-      const std::uint32_t input = inputBase[node] + static_cast<std::uint32_t>(slots[slot].inplaceInput);
-      if (scratch.inputBegin[input] == scratch.inputBegin[input + 1]) continue;  // not connected: its own
-      const std::uint32_t source = scratch.edges[scratch.inputBegin[input]].graphOutput;
+      const std::uint32_t source = InplaceSource(node, slots[slot]);
+      if (source == kNone) continue;
       sync.resourceOf[outputBase[node] + slot] = sync.resourceOf[source];
       if (!slots[slot].access.Writes()) continue;
       if (sync.changedBy[source] != kNone) conflict(node, slot, sync.changedBy[source]);

@@ -1,7 +1,7 @@
 // Transients in the plan: when each is alive, and where it lies. A dry run and a compile run the same packing
 // over the same tables, so the budget is exact.
 #include <algorithm>
-#include <utility>
+#include <bit>
 
 #include "graph_state.h"
 #include "plan_bytes.h"
@@ -9,20 +9,9 @@
 
 namespace stadial::graph {
 
-namespace {
-
-// Calls visit(stated transient) for those of a node.
-template <class Visit>
-void VisitTransients(const NodeInstance& node, Visit&& visit) {
-  for (const TransientRequirement& transient : node.GetPreAllocRequirements().transients) visit(transient);
-}
-
-}  // namespace
-
 bool IsSound(const TransientRequirement& transient, const SlotLayout& layout) noexcept {
-  return transient.alignment != 0 && (transient.alignment & (transient.alignment - 1)) == 0 &&
-         transient.alignment <= kPackingBytesMax && transient.sizeBytes <= kPackingBytesMax &&
-         transient.memoryClass < kMemoryClassesMax &&
+  return std::has_single_bit(transient.alignment) && transient.alignment <= kPackingBytesMax &&
+         transient.sizeBytes <= kPackingBytesMax && transient.memoryClass < kMemoryClassesMax &&
          (transient.outputSlot == kUsedWithinNode || transient.outputSlot < layout.outputs.size());
 }
 
@@ -85,28 +74,23 @@ Result<void> GraphState::PackTransients(Analysis& analysis) const {
     const std::uint32_t node = scratch.order[i];
     if (scratch.position[node] == kNone) continue;
     for (std::uint32_t slot = 0; slot < layouts[node].outputs.size(); ++slot) {
-      const auto inplace = layouts[node].outputs[slot].inplaceInput;
-      if (inplace == kNotInplace) continue;
-      const std::uint32_t input = inputBase[node] + static_cast<std::uint32_t>(inplace);
-      if (scratch.inputBegin[input] == scratch.inputBegin[input + 1]) continue;
-      std::uint32_t& last = scratch.outputLast[scratch.edges[scratch.inputBegin[input]].graphOutput];
+      const std::uint32_t source = InplaceSource(node, layouts[node].outputs[slot]);
+      if (source == kNone) continue;
+      std::uint32_t& last = scratch.outputLast[source];
       last = std::max(last, scratch.outputLast[outputBase[node] + slot]);
     }
   }
-  bool isSound = true;
   for (const std::uint32_t node : scratch.transientNodes) {
     if (scratch.position[node] == kNone) continue;
-    VisitTransients(*instances[node], [&](const TransientRequirement& transient) {
-      isSound = isSound && found.count < scratch.transients.size() && IsSound(transient, layouts[node]);
-      if (!isSound) return;
+    for (const TransientRequirement& transient : instances[node]->GetPreAllocRequirements().transients) {
+      if (found.count == scratch.transients.size() || !IsSound(transient, layouts[node])) {
+        return Error::Format(ErrorCode::Invalid,
+                             "graph '%s': node '%s' has transients that cannot be, or others than at Setup; "
+                             "RenderGraph::Validate lists them",
+                             options.name, NameOf(node));
+      }
       ++found.count;
       ++found.byClass[transient.memoryClass].transients;
-    });
-    if (!isSound) {
-      return Error::Format(ErrorCode::Invalid,
-                           "graph '%s': node '%s' has transients that cannot be, or others than at Setup; "
-                           "RenderGraph::Validate lists them",
-                           options.name, NameOf(node));
     }
   }
   std::array<std::uint32_t, kMemoryClassesMax> next{};
@@ -117,13 +101,13 @@ Result<void> GraphState::PackTransients(Analysis& analysis) const {
   }
   for (const std::uint32_t node : scratch.transientNodes) {
     if (scratch.position[node] == kNone) continue;
-    VisitTransients(*instances[node], [&](const TransientRequirement& transient) {
+    for (const TransientRequirement& transient : instances[node]->GetPreAllocRequirements().transients) {
       const std::uint32_t last = transient.outputSlot == kUsedWithinNode
                                      ? 0
                                      : scratch.outputLast[outputBase[node] + transient.outputSlot];
       scratch.transients[next[transient.memoryClass]++] = {time[node], std::max(time[node], last),
                                                            transient.sizeBytes, transient.alignment};
-    });
+    }
   }
   arenas::Arena packing("packing of transients", scratch.packing.data(), scratch.packing.size());
   for (std::uint32_t i = 0; i < kMemoryClassesMax; ++i) {
@@ -167,12 +151,12 @@ void GraphState::FillTransients(CompiledPlan& built, arenas::Arena& memory, cons
   for (const std::uint32_t holder : scratch.transientNodes) {
     while (node <= holder) begins[node++] = count;
     if (scratch.position[holder] == kNone) continue;
-    VisitTransients(*instances[holder], [&](const TransientRequirement& transient) {
+    for (const TransientRequirement& transient : instances[holder]->GetPreAllocRequirements().transients) {
       const std::uint32_t place = next[transient.memoryClass]++;
       const LifetimeItem& item = scratch.transients[place];
       transients[count++] = {scratch.transientOffsets[place], item.sizeBytes, transient.memoryClass,
                              item.first, item.last};
-    });
+    }
   }
   while (node <= nodeCount) begins[node++] = count;
   built.transientBegin = begins;

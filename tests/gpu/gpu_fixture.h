@@ -5,10 +5,8 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
-#include <atomic>
+#include <cctype>
 #include <cstdio>
-#include <cstring>
 #include <string>
 #include <vector>
 

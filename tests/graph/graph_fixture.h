@@ -13,6 +13,7 @@
 
 #include "stadial/graph/render_graph.h"
 #include "stadial/runtime/runtime.h"
+#include "stadial/runtime/task_runner.h"
 
 namespace stadial::graph::testing {
 
@@ -52,6 +53,25 @@ template <class T>
 ::testing::AssertionResult Ok(const Result<T>& result) {
   if (result) return ::testing::AssertionSuccess();
   return ::testing::AssertionFailure() << result.GetError().Message();
+}
+
+// One for graphs that execute in waves: on `workers` of its own, or on a runner that is given.
+inline runtime::RuntimePtr MakeParallelRuntime(std::uint32_t workers, runtime::TaskRunner* runner = nullptr,
+                                               runtime::GatePolicy policy = runtime::GatePolicy::Trap) {
+  runtime::RuntimeOptions options;
+  options.name = "graph_test";
+  options.setupBytes = 1_MiB;
+  options.compileBytes = 256_KiB;
+  options.frameLaneBytes = 64_KiB;
+  options.driverBytes = 0;
+  options.kernelWitness = false;
+  options.gate = policy;
+  options.workers = workers;
+  options.taskRunner = runner;
+  options.tasks.tasksMax = 64;
+  auto made = runtime::Runtime::Create(options);
+  EXPECT_TRUE(Ok(made));
+  return std::move(made).Value();
 }
 
 inline std::string Numbered(const char* prefix, std::uint64_t number) {

@@ -4,18 +4,19 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdarg>
 #include <limits>
 #include <numeric>
 #include <string>
 #include <tuple>
 
+#include "../arenas/support/op_program.h"
 #include "../runtime/test_support.h"
 #include "support/lifetime_cases.h"
 
 namespace stadial::graph::testing {
 namespace {
 
+using arenas::testing::Differs;
 using runtime::testing::Repetitions;
 using runtime::testing::TestSeed;
 
@@ -47,15 +48,6 @@ Packed Pack(const Lifetimes& items, const PackingOptions& options = {}) {
   return packed;
 }
 
-[[gnu::format(printf, 1, 2)]] std::string Text(const char* format, ...) {
-  char text[256];
-  std::va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(text, sizeof text, format, arguments);
-  va_end(arguments);
-  return text;
-}
-
 // The load by a walk over every moment at which something starts: O(N²), nothing compressed or sorted.
 std::uint64_t PlainMaxLive(const Lifetimes& items) {
   std::uint64_t most = 0;
@@ -76,19 +68,19 @@ std::string FindFault(const Lifetimes& items, const std::vector<std::uint64_t>& 
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (items[i].sizeBytes == 0) {
       if (offsets[i] != 0)
-        return Text("item %zu takes nothing and has offset %llu", i,
-                    static_cast<unsigned long long>(offsets[i]));
+        return Differs("item %zu takes nothing and has offset %llu", i,
+                       static_cast<unsigned long long>(offsets[i]));
       continue;
     }
-    if (offsets[i] % items[i].alignment != 0) return Text("item %zu is not aligned", i);
+    if (offsets[i] % items[i].alignment != 0) return Differs("item %zu is not aligned", i);
     if (offsets[i] > result.totalBytes || items[i].sizeBytes > result.totalBytes - offsets[i])
-      return Text("item %zu ends behind the total", i);
+      return Differs("item %zu ends behind the total", i);
     top = std::max(top, offsets[i] + items[i].sizeBytes);
     for (std::size_t k = 0; k < i; ++k) {
       const bool sharesTime = items[i].first <= items[k].last && items[k].first <= items[i].last;
       const bool sharesSpace =
           offsets[i] < offsets[k] + items[k].sizeBytes && offsets[k] < offsets[i] + items[i].sizeBytes;
-      if (sharesTime && sharesSpace) return Text("items %zu and %zu share bytes", k, i);
+      if (sharesTime && sharesSpace) return Differs("items %zu and %zu share bytes", k, i);
     }
   }
   if (result.totalBytes < result.boundBytes) return "the total is below the bound";

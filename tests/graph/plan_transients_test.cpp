@@ -138,18 +138,7 @@ void ExpectSound(const RenderGraph& graph, const RandomTransients& random) {
 }
 
 Outcome RunGraph(const RandomTransients& random, std::uint32_t workers, bool hidesOutputs = false) {
-  runtime::RuntimeOptions options;
-  options.name = "transients_test";
-  options.setupBytes = 1_MiB;
-  options.compileBytes = 256_KiB;
-  options.frameLaneBytes = 64_KiB;
-  options.driverBytes = 0;
-  options.kernelWitness = false;
-  options.workers = workers;
-  options.tasks.tasksMax = 64;
-  auto made = runtime::Runtime::Create(options);
-  EXPECT_TRUE(Ok(made));
-  const runtime::RuntimePtr runtime = std::move(made).Value();
+  const runtime::RuntimePtr runtime = MakeParallelRuntime(workers);
   std::array<std::vector<std::uint64_t>, 2> memory;
   RenderGraph graph(*runtime, {.nodesMax = 64, .connectionsMax = 256, .executeInWaves = workers != 0});
   std::vector<NodeRef<HolderNode>> nodes;

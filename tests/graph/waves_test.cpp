@@ -88,24 +88,6 @@ struct RunOptions {
   int frames = 4;
 };
 
-runtime::RuntimePtr MakeParallelRuntime(std::uint32_t workers, runtime::TaskRunner* runner,
-                                        runtime::GatePolicy policy = runtime::GatePolicy::Trap) {
-  runtime::RuntimeOptions options;
-  options.name = "waves_test";
-  options.setupBytes = 1_MiB;
-  options.compileBytes = 256_KiB;
-  options.frameLaneBytes = 64_KiB;
-  options.driverBytes = 0;
-  options.kernelWitness = false;
-  options.gate = policy;
-  options.workers = workers;
-  options.taskRunner = runner;
-  options.tasks.tasksMax = 64;
-  auto made = runtime::Runtime::Create(options);
-  EXPECT_TRUE(Ok(made));
-  return std::move(made).Value();
-}
-
 // Every node's output after every frame.
 std::vector<std::uint32_t> RunGraph(const RandomGraph& random, const RunOptions& run) {
   const runtime::RuntimePtr runtime = MakeParallelRuntime(run.workers, run.runner);
